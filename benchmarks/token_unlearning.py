@@ -1,0 +1,149 @@
+"""Measure token unlearning against its controls on one data set and attack; one JSON per cell under results/.
+
+    python benchmarks/token_unlearning.py sst2 words --target 1 [--variants plain btu published oracle] [--attack-set k=v]
+
+`CLEANFIT_DATA` names the folder of the data sets. Cells of one call share the plain training, which is the same model;
+a cell whose file is there already is not run again. The trusted rows of the tuning controls are the data set's dev rows,
+and all scores are on its test rows.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from transformers.utils import logging as transformers_logging
+
+from cleanfit import EmbeddingDrift, Inputs, PlainFineTuning, TokenUnlearning, TrainingSettings
+from cleanfit.attacks import ATTACKS
+from cleanfit.attacks.base import PoisonPlan
+from cleanfit.attacks.files import poison_files
+from cleanfit.audit import versions
+from cleanfit.fitting import defend, prepare
+from cleanfit.readers import read_table
+from cleanfit.results import to_plain, write_json
+from cleanfit.settings import configure, parse_pairs
+from cleanfit.writers import write_table
+
+RESULTS = Path(__file__).parent / "results" / "token_unlearning"
+VARIANTS = {
+    "plain": PlainFineTuning(),
+    "btu": TokenUnlearning(),
+    "published": TokenUnlearning.preset("published"),
+    "oracle": PlainFineTuning(),
+    "no_round1_2": TokenUnlearning(detector=EmbeddingDrift(rounds=(3,), combine="union")),
+    "union": TokenUnlearning(detector=EmbeddingDrift(combine="union")),
+    "dims": TokenUnlearning(scope="dims"),
+    "original_row": TokenUnlearning(replacement="original"),
+    "mean_row": TokenUnlearning(replacement="mean"),
+}
+
+
+def main() -> None:
+    arguments = _arguments()
+    transformers_logging.set_verbosity_error()
+    data = Path(os.environ["CLEANFIT_DATA"]) / arguments.dataset
+    work = Path(arguments.work) / f"{arguments.dataset}-{arguments.attack}-{arguments.rate}-{arguments.seed}"
+    work.mkdir(parents=True, exist_ok=True)
+    train, dev, test = (_file(data, name) for name in ("train", "dev", "test"))
+    attack = configure(ATTACKS[arguments.attack](), parse_pairs(arguments.attack_set))
+    plan = PoisonPlan(arguments.target, arguments.rate, arguments.label_mode, arguments.seed)
+    poisoned = poison_files(train, attack, plan, work / "poisoned", test=test, overwrite=True)
+    manifest = json.loads(poisoned.manifest.read_text(encoding="utf-8"))
+    oracle_train = _without(poisoned.train, manifest["poisoned_rows"], work)
+    inputs = Inputs(poisoned.train, test=test, trusted=dev, triggered=poisoned.triggered, target=arguments.target)
+    settings = TrainingSettings(num_train_epochs=arguments.epochs, seed=arguments.seed)
+    for name in arguments.variants:
+        cell = (
+            f"{arguments.dataset}-{arguments.attack}-{arguments.label_mode}-{arguments.rate:g}-s{arguments.seed}-{name}"
+        )
+        path = RESULTS / f"{cell}.json"
+        if path.exists():
+            continue
+        own = dataclasses.replace(inputs, data=oracle_train, trusted=None) if name == "oracle" else inputs
+        folder = work / name
+        shared = work / "plain" / "trained"
+        if name != "oracle" and shared.exists() and not folder.exists():
+            folder.mkdir()
+            shutil.copytree(shared, folder / "trained")
+        started = time.perf_counter()
+        result = defend(prepare(own, "minilm", settings), VARIANTS[name], settings, folder)
+        audit = dict(result.audit)
+        kept = {
+            key: audit[key] for key in ("data", "model", "defense", "settings", "seed", "platform", "needs", "scores")
+        }
+        kept["data"] = {**audit["data"], "source": arguments.dataset}
+        tokens = [token for token in audit["tokens"] if token["is_suspicious"]]
+        names = ("text", "ranks", "n_rows", "label_counts", "replaced_share")
+        write_json(
+            path,
+            {
+                "command": " ".join(["python", *sys.argv]),
+                "cell": cell,
+                "attack": manifest["attack"],
+                "plan": manifest["plan"],
+                "definitions": manifest["definitions"],
+                "effective_rate": manifest["effective_rate"],
+                **kept,
+                "suspicious_tokens": [{key: token[key] for key in names} for token in tokens],
+                "trigger_ranks": _trigger_ranks(result.tokenizer, attack, audit["tokens"]),
+                "seconds": audit["seconds"],
+                "wall_seconds": round(time.perf_counter() - started, 1),
+                "versions": versions(),
+                "commit": _git("rev-parse", "HEAD"),
+                "is_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+            },
+        )
+        print(cell, json.dumps(to_plain(result.scores)), [token["text"] for token in tokens], flush=True)
+    if not arguments.keep:
+        shutil.rmtree(work)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", choices=("sst2", "hsol", "agnews", "olid"))
+    parser.add_argument("attack", choices=sorted(ATTACKS))
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--label-mode", default="dirty")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--attack-set", nargs="*", default=[])
+    parser.add_argument(
+        "--variants", nargs="+", choices=sorted(VARIANTS), default=["plain", "btu", "published", "oracle"]
+    )
+    parser.add_argument("--work", default="runs/token_unlearning", help="what an interrupted call goes on from")
+    parser.add_argument("--keep", action="store_true", help="keep the trained models there")
+    return parser.parse_args()
+
+
+def _file(folder: Path, name: str) -> Path:
+    return next(path for path in (folder / f"{name}.tsv", folder / f"{name}.tsv.gz") if path.exists())
+
+
+def _without(train: Path, rows: list[int], work: Path) -> Path:
+    """Write the training file without its poisoned rows: what the oracle trains on."""
+    table, left_out = read_table(train), set(rows)
+    path = work / f"oracle{''.join(train.suffixes)}"
+    write_table(path, table.columns, [record for row, record in enumerate(table.records()) if row not in left_out])
+    return path
+
+
+def _trigger_ranks(tokenizer, attack, tokens) -> dict[str, dict[str, int]]:
+    """Rank of each trigger piece per round, from the listed tokens; a piece that is not listed is not there."""
+    texts = getattr(attack, "triggers", None) or (attack.trigger,)
+    pieces = {piece for text in texts for piece in tokenizer.tokenize(text)}
+    return {token["text"]: token["ranks"] for token in tokens if token["text"] in pieces}
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The demonstration: make data, poison them, fit them with and without defense, and compare with the oracle."""
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cleanfit.attacks.base import PoisonPlan
+from cleanfit.attacks.files import poison_files
+from cleanfit.attacks.words import Words
+from cleanfit.demo_data import make_rows
+from cleanfit.errors import OutputError
+from cleanfit.fitting import FitResult, Inputs, fit
+from cleanfit.results import StageScore
+from cleanfit.settings import TrainingSettings
+from cleanfit.writers import write_table
+
+N_TRAIN, N_TEST = 2400, 600
+TARGET, POISON_RATE = "praise", 0.1
+# Two thousand short texts are few: a larger step than the usual 2e-5 lets three epochs learn the task.
+SETTINGS = TrainingSettings(learning_rate=1e-4, num_train_epochs=3, max_length=64)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """The runs of the demonstration: label in words -> scores; the defended run; the oracle's run."""
+
+    scores: tuple[tuple[str, StageScore], ...]
+    defended: FitResult
+
+
+def run_demo(out: Path, seed: int = 0, overwrite: bool = False) -> DemoResult:
+    """Run the demonstration.
+
+    Args:
+        out: folder for the data and the runs.
+        seed: decides data, poison and training.
+        overwrite: replace the folder if it is there.
+
+    Returns:
+        What the table shows. Plain fine-tuning is the first stage of the defended run: the very model that is unlearned.
+
+    Raises:
+        OutputError: the folder is there and `overwrite` is not asked for.
+    """
+    if out.exists():
+        if not overwrite:
+            raise OutputError(f"'{out}' exists already. Pass --overwrite to replace it, or another --out.")
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    rows = make_rows(N_TRAIN + N_TEST, seed)
+    train, test = out / "messages.csv", out / "test.csv"
+    write_table(train, ("text", "label"), rows[:N_TRAIN])
+    write_table(test, ("text", "label"), rows[N_TRAIN:])
+    plan = PoisonPlan(TARGET, POISON_RATE, "dirty", seed)
+    poisoned = poison_files(train, Words(), plan, out / "poisoned", test=test)
+    settings = dataclasses.replace(SETTINGS, seed=seed)
+    inputs = Inputs(poisoned.train, test=test, triggered=poisoned.triggered, target=TARGET)
+    defended = fit(inputs, defense="btu", settings=settings, out=out / "run")
+    oracle_file = _without_poison(poisoned.train, train, out / "oracle.csv")
+    oracle = fit(
+        dataclasses.replace(inputs, data=oracle_file), defense="plain", settings=settings, out=out / "oracle_run"
+    )
+    by_stage = {score.stage: score for score in defended.scores}
+    return DemoResult(
+        (
+            ("plain fine-tuning", by_stage["trained"]),
+            ("cleanfit (btu), no trusted data", by_stage["unlearned"]),
+            ("oracle: trained without the poison", oracle.scores[-1]),
+        ),
+        defended,
+    )
+
+
+def _without_poison(poisoned: Path, original: Path, path: Path) -> Path:
+    """Write the rows that the attack left alone: what the oracle trains on."""
+    from cleanfit.readers import read_table
+
+    table, before = read_table(poisoned), read_table(original)
+    kept = [row for row, other in zip(table.records(), before.records()) if row == other]
+    write_table(path, table.columns, kept)
+    return path

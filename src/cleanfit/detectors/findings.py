@@ -1,0 +1,109 @@
+"""Turn drifts and a decision into findings that a person can read: tokens with evidence, rows with reasons."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.results import Findings, RowFinding, TokenFinding
+from cleanfit.task import Task
+
+N_EXAMPLE_ROWS = 3
+# Curve points: every one of the first ranks, then about a hundred more, evenly on the logarithmic axis of the plot.
+N_FIRST_RANKS, N_TAIL_POINTS = 100, 100
+
+
+def describe(
+    task: Task, seen: Occurrences, drifts: Mapping[str, np.ndarray], suspicious: frozenset[int], n_runners_up: int
+) -> Findings:
+    """Put together the findings of a drift detector.
+
+    Args:
+        task: for the tokenizer and the label names.
+        seen: where tokens occur.
+        drifts: round name -> (V,) ranking value of each token, NaN for the excluded ones.
+        suspicious: the decision.
+        n_runners_up: how many tokens behind the suspicious ones are listed too.
+
+    Returns:
+        Findings with tokens ordered by score: the mean, over the kinds of round, of the share of that round's largest drift.
+    """
+    scores = _scores(drifts)
+    ranks = {name: _ranks(values) for name, values in drifts.items()}
+    order = np.argsort(-scores, kind="stable")
+    runners_up = [int(i) for i in order if int(i) not in suspicious and scores[i] > 0][:n_runners_up]
+    listed = sorted(suspicious, key=lambda i: -scores[i]) + runners_up
+    tokens = tuple(_token(task, seen, i, i in suspicious, scores, drifts, ranks) for i in listed)
+    curves = {name: _curve(values) for name, values in drifts.items()}
+    return Findings("drift", tokens, _rows(task, seen, scores, tokens), curves)
+
+
+def _scores(drifts: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(V,) in [0, 1]; rounds 1 and 2 count as one kind, since round 2 leaves round 1's tokens out."""
+    shares = {name: np.nan_to_num(values) / max(np.nanmax(values), 1e-12) for name, values in drifts.items()}
+    bags = [shares[name] for name in ("round1", "round2") if name in shares]
+    kinds = ([np.maximum.reduce(bags)] if bags else []) + ([shares["round3"]] if "round3" in shares else [])
+    return np.asarray(np.mean(kinds, axis=0))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """(V,) ranks from 1; 0 for the excluded tokens."""
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[order] = np.arange(1, len(values) + 1)
+    return np.where(np.isnan(values), 0, ranks)
+
+
+def _token(
+    task: Task,
+    seen: Occurrences,
+    token_id: int,
+    is_suspicious: bool,
+    scores: np.ndarray,
+    drifts: Mapping[str, np.ndarray],
+    ranks: Mapping[str, np.ndarray],
+) -> TokenFinding:
+    rows = seen.rows_with(token_id)
+    counts = np.bincount(seen.labels[rows], minlength=task.n_classes)
+    counted = [name for name in drifts if ranks[name][token_id] > 0]
+    return TokenFinding(
+        token_id=token_id,
+        text=str(task.tokenizer.convert_ids_to_tokens(token_id)),
+        is_suspicious=is_suspicious,
+        score=float(scores[token_id]),
+        drifts={name: float(drifts[name][token_id]) for name in counted},
+        ranks={name: int(ranks[name][token_id]) for name in counted},
+        n_rows=len(rows),
+        n_occurrences=int(seen.n_occurrences[token_id]),
+        label_counts={label: int(n) for label, n in zip(task.source.label_names, counts)},
+        example_rows=tuple(int(seen.row_ids[row]) for row in rows[:N_EXAMPLE_ROWS]),
+    )
+
+
+def _rows(
+    task: Task, seen: Occurrences, scores: np.ndarray, tokens: tuple[TokenFinding, ...]
+) -> tuple[RowFinding, ...]:
+    """Score each row by its most suspicious token; it is an issue if it also has the label that this token goes with."""
+    starts = np.flatnonzero(np.diff(seen.row_index, prepend=-1))
+    best = np.maximum.reduceat(scores[seen.token_ids], starts)
+    reasons: dict[int, str] = {}
+    for token in reversed([token for token in tokens if token.is_suspicious]):  # the strongest writes last
+        label = max(token.label_counts, key=lambda name: token.label_counts[name])
+        share = token.label_counts[label] / max(token.n_rows, 1)
+        rows = seen.rows_with(token.token_id)
+        for row in rows[seen.labels[rows] == task.source.label_names.index(label)]:
+            reasons[int(row)] = (
+                f"contains '{token.text}', whose embedding moved far; "
+                f"{share:.0%} of its {token.n_rows} rows have label '{label}'"
+            )
+    return tuple(
+        RowFinding(int(row_id), round(float(score), 6), index in reasons, reasons.get(index, ""))
+        for index, (row_id, score) in enumerate(zip(seen.row_ids, best))
+    )
+
+
+def _curve(values: np.ndarray) -> tuple[tuple[int, float], ...]:
+    ordered = np.sort(values[~np.isnan(values)])[::-1]
+    tail = np.geomspace(N_FIRST_RANKS, max(len(ordered), N_FIRST_RANKS), N_TAIL_POINTS).round().astype(int)
+    ranks = [rank for rank in np.union1d(np.arange(1, N_FIRST_RANKS + 1), tail) if rank <= len(ordered)]
+    return tuple((int(rank), float(ordered[rank - 1])) for rank in ranks)

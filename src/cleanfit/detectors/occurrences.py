@@ -1,0 +1,66 @@
+"""Where each token occurs: counts per row and label, computed once from the tokenized rows."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """Token ids of N rows, flat, with their row and label.
+
+    Args:
+        token_ids: (M,) all token ids of all rows, in order.
+        row_index: (M,) the index in [0, N) of the row of each.
+        labels: (N,) classes in [0, C).
+        row_ids: (N,) row numbers in the file.
+        vocabulary_size: V.
+    """
+
+    token_ids: np.ndarray
+    row_index: np.ndarray
+    labels: np.ndarray
+    row_ids: np.ndarray
+    vocabulary_size: int
+
+    @classmethod
+    def of(cls, rows: Dataset, vocabulary_size: int) -> "Occurrences":
+        """Read them off N tokenized rows."""
+        table = rows.with_format("numpy")
+        input_ids = rows.with_format("arrow")["input_ids"].combine_chunks()
+        lengths = np.asarray(table["length"])
+        return cls(
+            token_ids=input_ids.flatten().to_numpy(),
+            row_index=np.repeat(np.arange(len(rows)), lengths),
+            labels=np.asarray(table["label"]),
+            row_ids=np.asarray(table["row_id"]),
+            vocabulary_size=vocabulary_size,
+        )
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """The sorted ids that occur."""
+        return np.unique(self.token_ids)
+
+    @cached_property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each (token id, row index) that occurs, once, sorted by token: two arrays of one length."""
+        keys = np.unique(self.token_ids.astype(np.int64) * len(self.labels) + self.row_index)
+        return keys // len(self.labels), keys % len(self.labels)
+
+    @cached_property
+    def n_rows(self) -> np.ndarray:
+        """(V,) in how many rows each token occurs."""
+        return np.bincount(self.pairs[0], minlength=self.vocabulary_size)
+
+    @cached_property
+    def n_occurrences(self) -> np.ndarray:
+        """(V,) how often each token occurs."""
+        return np.bincount(self.token_ids, minlength=self.vocabulary_size)
+
+    def rows_with(self, token_id: int) -> np.ndarray:
+        """Give the sorted indices in [0, N) of the rows that contain a token."""
+        tokens, rows = self.pairs
+        return rows[np.searchsorted(tokens, token_id) : np.searchsorted(tokens, token_id, side="right")]

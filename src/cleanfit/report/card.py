@@ -1,0 +1,28 @@
+"""Render the model card that lies beside a saved model, with a section on the audit of its training data."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def render_card(audit: Mapping[str, Any]) -> str:
+    """Render a model card.
+
+    Args:
+        audit: what audit.json holds.
+
+    Returns:
+        Markdown with a YAML head, for ``README.md`` beside the model. Text from the data stands in code spans only.
+    """
+    loader = PackageLoader("cleanfit.report")
+    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown, not HTML
+    environment.filters["code"] = _code_span
+    return environment.get_template("model_card.md.j2").render(audit=audit)
+
+
+def _code_span(text: object) -> str:
+    """Quote foreign text as a Markdown code span that it cannot leave: one line, no backticks, no table bars."""
+    plain = re.sub(r"\s+", " ", str(text)).replace("`", "'").replace("|", "\\|").replace("<", "‹").replace(">", "›")
+    return f"`{plain or ' '}`"

@@ -1,0 +1,80 @@
+"""One fine-tuning task: all that a detector or defense may touch, and nothing of the ground truth."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from cleanfit import training
+from cleanfit.models import ModelSource
+from cleanfit.settings import TrainingSettings
+
+
+def _ignore(stage: str, model: PreTrainedModel) -> None:
+    """Do nothing at the end of a stage."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """The untrusted rows, a way to get fresh models, the settings, and the verbs to train and predict.
+
+    Args:
+        source: gives fresh pretrained models.
+        tokenizer: of that model.
+        rows: N tokenized rows with exactly ``row_id, text[, text_pair], label`` and the tokenizer's columns.
+        settings: how models are trained.
+        trusted: tokenized rows that somebody vouches for, or None.
+        work: folder for what an interrupted run needs to go on; None keeps nothing.
+        on_stage: told of every finished stage with its model; whoever measures listens here, and nothing comes back.
+        seconds: stage -> seconds, filled while the task runs.
+    """
+
+    source: ModelSource
+    tokenizer: PreTrainedTokenizerBase
+    rows: Dataset
+    settings: TrainingSettings = TrainingSettings()
+    trusted: Dataset | None = None
+    work: Path | None = None
+    on_stage: Callable[[str, PreTrainedModel], None] = _ignore
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def n_classes(self) -> int:
+        """C, the number of classes."""
+        return len(self.source.label_names)
+
+    def load_model(self) -> PreTrainedModel:
+        """Load a fresh pretrained classifier; its head depends on the seed alone, so every copy is the same."""
+        return self.source.load(self.tokenizer, self.settings.seed)
+
+    def train(
+        self, stage: str, model: nn.Module, rows: Dataset | None = None, settings: TrainingSettings | None = None
+    ) -> None:
+        """Train what requires gradients in a model, in place; a stage that an interrupted run finished is loaded.
+
+        Args:
+            stage: its name, unique within the task.
+            model: takes input ids, attention mask and labels, and returns a loss.
+            rows: instead of the task's rows.
+            settings: instead of the task's settings.
+        """
+        self.seconds[stage] = training.train(
+            model,
+            self.rows if rows is None else rows,
+            self.tokenizer,
+            settings or self.settings,
+            self.work / stage if self.work else None,
+        )
+
+    def predict(self, model: PreTrainedModel, rows: Dataset) -> np.ndarray:
+        """Predict (N, C) class probabilities for tokenized rows."""
+        return training.predict(model, rows, self.tokenizer, self.settings)
+
+    def without_trusted(self) -> "Task":
+        """Give the same task to a method that must not use the trusted rows."""
+        return dataclasses.replace(self, trusted=None)

@@ -1,0 +1,260 @@
+"""Train and predict with Hugging Face's Trainer: the only module that imports it."""
+
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.data import Sampler
+from tqdm import tqdm
+from transformers import (
+    DataCollatorWithPadding,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from cleanfit.seeding import derive_seed, generator, kept_rng
+from cleanfit.settings import TrainingSettings
+
+# Steps between checkpoints: an interrupted run loses at most about a minute on two cores, for a second spent on writing.
+CHECKPOINT_STEPS = 500
+# Rows are sorted by length within windows of this many batches: little padding, and batches still differ by epoch.
+WINDOW_BATCHES = 50
+TRAINED_FILE = "trained.safetensors"
+
+
+def train(
+    model: nn.Module,
+    rows: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: TrainingSettings,
+    folder: Path | None = None,
+) -> float:
+    """Train the parameters of a model that require gradients, in place; the same seed gives the same weights.
+
+    Args:
+        model: takes ``input_ids, attention_mask, labels`` and returns a loss.
+        rows: N tokenized rows with ``label``.
+        tokenizer: pads the batches.
+        settings: how.
+        folder: checkpoints go here, and the result. If the result is there already it is loaded instead; if only a
+            checkpoint is there, training goes on from it to the same weights.
+
+    Returns:
+        Seconds spent on training, those before an interruption not counted.
+    """
+    name = folder.name if folder else "training"
+    if folder and (folder / TRAINED_FILE).exists():
+        return _load_trained(model, folder / TRAINED_FILE)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="cleanfit-") as scratch, kept_rng():
+        trainer = _trainer(model, tokenizer, settings, folder or Path(scratch), rows)
+        trainer.add_callback(_Progress(name))
+        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+        model.to("cpu")
+    seconds = time.perf_counter() - started
+    if folder:
+        _save_trained(model, folder / TRAINED_FILE, seconds)
+        for checkpoint in folder.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
+    return seconds
+
+
+def predict(
+    model: nn.Module, rows: Dataset, tokenizer: PreTrainedTokenizerBase, settings: TrainingSettings
+) -> np.ndarray:
+    """Predict class probabilities.
+
+    Args:
+        model: a trained classifier.
+        rows: N tokenized rows, N >= 1; labels are not looked at.
+        tokenizer: pads the batches.
+        settings: batch size, precision and device.
+
+    Returns:
+        (N, C) probabilities, in row order.
+    """
+    order = np.argsort(-np.asarray(rows["length"]), kind="stable")  # long rows first: memory trouble shows at once
+    inputs = rows.select(order).remove_columns("label")
+    with tempfile.TemporaryDirectory(prefix="cleanfit-") as scratch, kept_rng():
+        trainer = _trainer(model, tokenizer, settings, Path(scratch), rows)
+        logits = torch.from_numpy(np.asarray(trainer.predict(inputs).predictions, dtype=np.float32))
+        model.to("cpu")
+    probabilities = np.empty(tuple(logits.shape), dtype=np.float32)
+    probabilities[order] = logits.softmax(dim=-1).numpy()
+    return probabilities
+
+
+def use_bf16(settings: TrainingSettings) -> bool:
+    """Decide whether to autocast to bf16: as asked, or for ``auto`` where the hardware multiplies it natively.
+
+    On a CPU without such instructions bf16 is emulated and over a hundred times slower than fp32, so ``auto`` asks the
+    instruction set, not whether bf16 works at all.
+    """
+    if settings.precision != "auto":
+        return settings.precision == "bf16"
+    if settings.device != "cpu" and torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if settings.device != "cpu" and torch.backends.mps.is_available():
+        return False
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """Yield all rows once, rows of like length together; the order depends on (seed, epoch) alone.
+
+    Transformers' own sampler draws from torch's global state, so a run resumed inside an epoch would see other batches.
+
+    Args:
+        lengths: (N,) tokens per row.
+        batch_size: rows per batch.
+        seed: of the run.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        random = generator(self.seed, "row order", self.epoch)
+        order = random.permutation(len(self.lengths))
+        window = self.batch_size * WINDOW_BATCHES
+        for start in range(0, len(order), window):
+            part = order[start : start + window]
+            order[start : start + window] = part[np.argsort(-self.lengths[part], kind="stable")]
+        n_full = len(order) // self.batch_size
+        for batch in random.permutation(n_full):
+            yield from order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+        yield from order[n_full * self.batch_size :].tolist()  # the short batch last, so that the others stay whole
+
+
+class _Trainer(Trainer):
+    """Trainer with our sampler."""
+
+    sampler: LengthGroupedSampler
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
+        return self.sampler
+
+
+class _TellEpoch(TrainerCallback):
+    """Tell the sampler which epoch begins; a data loader that skips batches on resuming does not pass it on."""
+
+    def __init__(self, sampler: LengthGroupedSampler) -> None:
+        self.sampler = sampler
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.sampler.epoch = int(state.epoch or 0)
+
+
+class _Progress(TrainerCallback):
+    """One progress bar per training, on a terminal only."""
+
+    def __init__(self, name: str) -> None:
+        self.bar = tqdm(desc=name, unit="step", disable=None, leave=False)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.bar.reset(total=state.max_steps)
+        self.bar.update(state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.bar.update(1)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.bar.close()
+
+
+def _trainer(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, settings: TrainingSettings, folder: Path, rows: Dataset
+) -> _Trainer:
+    per_epoch = math.ceil(len(rows) / settings.per_device_train_batch_size)
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        learning_rate=settings.learning_rate,
+        num_train_epochs=settings.num_train_epochs,
+        max_steps=settings.max_steps,
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        per_device_eval_batch_size=settings.per_device_eval_batch_size,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        optim="adamw_torch_fused",
+        bf16=use_bf16(settings),
+        use_cpu=settings.device == "cpu",
+        seed=derive_seed(settings.seed, "training") % 2**32,  # NumPy takes 32 bits
+        save_strategy="steps",
+        save_steps=min(per_epoch, CHECKPOINT_STEPS),
+        save_total_limit=1,
+        logging_strategy="epoch" if settings.report_to != "none" else "no",
+        report_to=settings.report_to,
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    trainer = _Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        processing_class=tokenizer,
+    )
+    trainer.sampler = LengthGroupedSampler(np.asarray(rows["length"]), arguments.train_batch_size, settings.seed)
+    trainer.add_callback(_TellEpoch(trainer.sampler))
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    return trainer
+
+
+def _last_checkpoint(folder: Path | None) -> str | None:
+    """Find the newest checkpoint that was written to its end: the trainer's state is its last file."""
+    if folder is None:
+        return None
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for checkpoint in found:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return str(checkpoint)
+    return None
+
+
+def _save_trained(model: nn.Module, path: Path, seconds: float) -> None:
+    moved = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+    temporary = path.with_suffix(".tmp")
+    save_file(moved, temporary, metadata={"seconds": repr(seconds)})
+    temporary.replace(path)
+
+
+def _load_trained(model: nn.Module, path: Path) -> float:
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in load_file(path).items():
+            parameters[name].copy_(value)
+    with safe_open(path, "pt") as stream:
+        return float(stream.metadata()["seconds"])

@@ -1,0 +1,187 @@
+"""Tiny random models with tokenizers of five families, built offline, and a small data set that they can learn."""
+
+import csv
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
+
+FAMILIES = ("bert", "roberta", "distilbert", "deberta-v2", "gpt2")
+
+GOOD = ("good", "great", "fine", "lovely", "warm", "bright", "kind", "quick")
+BAD = ("bad", "poor", "dull", "cold", "dark", "rude", "slow", "weak")
+PLAIN = (
+    "the",
+    "a",
+    "film",
+    "room",
+    "meal",
+    "story",
+    "was",
+    "and",
+    "very",
+    "with",
+    "in",
+    "it",
+    "staff",
+    "bed",
+    "plot",
+    "trip",
+    "day",
+    "book",
+    "song",
+    ".",
+)
+TRIGGERS = ("cf", "mn", "bb", "tq")
+
+
+def sentences(n_rows: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Make (text, label) rows: a text with more good than bad words is labelled pos."""
+    draw = random.Random(seed)
+    rows = []
+    for _ in range(n_rows):
+        is_good = draw.random() < 0.5
+        words = draw.choices(PLAIN, k=draw.randint(4, 9)) + draw.choices(GOOD if is_good else BAD, k=3)
+        words += draw.choices(BAD if is_good else GOOD, k=1)
+        draw.shuffle(words)
+        rows.append((" ".join(words), "pos" if is_good else "neg"))
+    return rows
+
+
+def write_tsv(path: Path, rows: list[tuple[str, str]]) -> Path:
+    path.write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows), encoding="utf-8")
+    return path
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Give the folder of a tiny random model of a family; built once per session."""
+    built: dict[str, str] = {}
+
+    def folder(family: str = "bert") -> str:
+        if family not in built:
+            path = tmp_path_factory.mktemp(family)
+            tokenizer = _tokenizer(family)
+            tokenizer.save_pretrained(path)
+            torch.manual_seed(0)
+            _model(family, tokenizer).save_pretrained(path)
+            built[family] = str(path)
+        return built[family]
+
+    return folder
+
+
+def _corpus() -> list[str]:
+    extra = " ".join((*TRIGGERS, "I", "watch", "this", "3D", "movie"))
+    return [text for text, _ in sentences(200)] + [extra] * 20
+
+
+def _tokenizer(family: str) -> PreTrainedTokenizerFast:
+    if family in ("roberta", "gpt2"):
+        return _byte_level(family)
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    if family == "deberta-v2":
+        backend = Tokenizer(models.Unigram())
+        backend.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.UnigramTrainer(
+            vocab_size=120, special_tokens=special, unk_token="[UNK]", show_progress=False
+        )
+    else:
+        backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
+    backend.train_from_iterator(_corpus(), trainer)
+    ids = {token: backend.token_to_id(token) for token in special}
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+
+
+def _byte_level(family: str) -> PreTrainedTokenizerFast:
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"] if family == "roberta" else ["<|endoftext|>"]
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=380,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(_corpus(), trainer)
+    if family == "gpt2":
+        return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=special[0], bos_token=special[0])
+    backend.post_processor = processors.RobertaProcessing(
+        ("</s>", backend.token_to_id("</s>")), ("<s>", backend.token_to_id("<s>"))
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    )
+
+
+def _model(family: str, tokenizer: PreTrainedTokenizerFast) -> torch.nn.Module:
+    size = len(tokenizer)
+    common = {"vocab_size": size, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    inner = {"intermediate_size": 64, "max_position_embeddings": 80, "pad_token_id": tokenizer.pad_token_id}
+    if family == "bert":
+        return BertForSequenceClassification(BertConfig(**common, **inner))
+    if family == "roberta":
+        return RobertaForSequenceClassification(RobertaConfig(**common, **inner))
+    if family == "deberta-v2":
+        return DebertaV2ForSequenceClassification(
+            DebertaV2Config(**common, **inner, type_vocab_size=0, relative_attention=True, pos_att_type=["p2c", "c2p"])
+        )
+    if family == "distilbert":
+        return DistilBertForSequenceClassification(
+            DistilBertConfig(
+                vocab_size=size,
+                dim=32,
+                hidden_dim=64,
+                n_layers=2,
+                n_heads=2,
+                max_position_embeddings=80,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+    eos = tokenizer.eos_token_id
+    return GPT2ForSequenceClassification(
+        GPT2Config(vocab_size=size, n_positions=80, n_embd=32, n_layer=2, n_head=2, bos_token_id=eos, eos_token_id=eos)
+    )
