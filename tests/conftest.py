@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
@@ -21,6 +22,13 @@ from transformers import (
     RobertaConfig,
     RobertaForSequenceClassification,
 )
+
+from cleanfit.data import read, tokenize
+from cleanfit.models import find_model, load_tokenizer
+from cleanfit.settings import TrainingSettings
+from cleanfit.task import Task
+
+torch.set_num_threads(1)  # models this small gain nothing from threads, and lose much where cores are busy
 
 FAMILIES = ("bert", "roberta", "distilbert", "deberta-v2", "gpt2")
 
@@ -72,6 +80,14 @@ def write_tsv(path: Path, rows: list[tuple[str, str]]) -> Path:
 def read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def make_task(folder: str, rows: list[tuple[str, str]], settings: TrainingSettings, work: Path | None = None) -> Task:
+    """Make the task that `fit` would give to a defense, for (text, label) rows."""
+    labeled = read(Dataset.from_dict({"text": [text for text, _ in rows], "label": [label for _, label in rows]}))
+    source = find_model(folder, labeled.label_names)
+    tokenizer = load_tokenizer(source)
+    return Task(source, tokenizer, tokenize(labeled.rows, tokenizer, settings.max_length), settings, work=work)
 
 
 @pytest.fixture(scope="session")

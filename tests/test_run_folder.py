@@ -18,11 +18,16 @@ def finish(folder: RunFolder, content: str = "new") -> None:
         (result / "audit.json").write_text(content)
 
 
-def interrupt(folder: RunFolder) -> None:
-    with pytest.raises(RuntimeError, match="power cut"), folder.open(FINGERPRINT) as (result, work):
+def break_off(folder: RunFolder, error: BaseException) -> None:
+    with folder.open(FINGERPRINT) as (result, work):
         (result / "half.txt").write_text("half")
         (work / "checkpoint").write_text("step 3")
-        raise RuntimeError("power cut")
+        raise error
+
+
+def interrupt(folder: RunFolder) -> None:
+    with pytest.raises(RuntimeError, match="power cut"):
+        break_off(folder, RuntimeError("power cut"))
 
 
 def test_the_result_appears_whole_at_the_end_and_nothing_else_stays(tmp_path: Path) -> None:
@@ -39,7 +44,7 @@ def test_a_finished_run_is_refused_and_left_alone(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     finish(folder, "old")
     for call in (folder.check, lambda: finish(folder)):
-        with pytest.raises(OutputError, match="exists already. Pass --overwrite"):
+        with pytest.raises(OutputError, match=r"exists already\. Pass --overwrite"):
             call()
     assert (folder.path / "audit.json").read_text() == "old"
     assert list(tmp_path.iterdir()) == [folder.path]
@@ -48,7 +53,7 @@ def test_a_finished_run_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_an_interrupted_run_is_refused_unless_resumed(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     interrupt(folder)
-    with pytest.raises(OutputError, match="holds an interrupted run. Pass --resume"):
+    with pytest.raises(OutputError, match=r"holds an interrupted run\. Pass --resume"):
         finish(folder)
     assert (folder.partial / "work" / "checkpoint").read_text() == "step 3"
 
@@ -72,7 +77,7 @@ def test_resuming_with_other_inputs_is_refused_and_names_what_changed(tmp_path: 
     interrupt(RunFolder(tmp_path / "run"))
     folder = RunFolder(tmp_path / "run", resume=True)
     changed = {"data": "abc", "settings": {"seed": 1, "rounds": (1, 2)}, "model": "other"}
-    with pytest.raises(OutputError, match="had other model, settings. Resume it with the same inputs"):
+    with pytest.raises(OutputError, match=r"had other model, settings\. Resume it with the same inputs"):
         folder.open(changed).__enter__()
     assert (folder.partial / "work" / "checkpoint").exists()
     finish(folder)  # the right inputs still resume it
@@ -96,19 +101,16 @@ def test_overwrite_replaces_a_finished_run_only_at_the_end(tmp_path: Path) -> No
 
 
 def test_an_error_of_the_users_leaves_nothing_behind(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    with pytest.raises(DataError, match="row 3"), folder.open(FINGERPRINT) as (result, _):
-        (result / "half.txt").write_text("half")
-        raise DataError("row 3")
+    with pytest.raises(DataError, match="row 3"):
+        break_off(RunFolder(tmp_path / "run"), DataError("row 3"))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_any_other_interruption_leaves_what_is_needed_to_go_on(error: type[BaseException], tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with pytest.raises(error), folder.open(FINGERPRINT) as (_, work):
-        (work / "checkpoint").write_text("step 3")
-        raise error
+    with pytest.raises(error):
+        break_off(folder, error())
     assert list(tmp_path.iterdir()) == [folder.partial]
     finish(RunFolder(tmp_path / "run", resume=True))
 

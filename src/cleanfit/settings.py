@@ -170,12 +170,15 @@ def configure(method: Method, options: Mapping[str, Any]) -> Method:
         method = type(method).preset(str(preset))  # type: ignore[attr-defined]
     hints = typing.get_type_hints(type(method))
     changes: dict[str, Any] = {}
+    handed_on: dict[str, dict[str, Any]] = {}  # all at once, since a nested method checks its fields together
     for key, value in options.items():
         owner = _owner(method, key)
         if owner is None:
             changes[key] = _convert(key, value, hints[key])
         else:
-            changes[owner] = configure(changes.get(owner, getattr(method, owner)), {key: value})
+            handed_on.setdefault(owner, {})[key] = value
+    for owner, nested in handed_on.items():
+        changes[owner] = configure(getattr(method, owner), nested)
     return dataclasses.replace(method, **changes)  # type: ignore[type-var]
 
 

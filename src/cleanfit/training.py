@@ -206,7 +206,7 @@ def _trainer(
         lr_scheduler_type=settings.lr_scheduler_type,
         optim="adamw_torch_fused",
         bf16=use_bf16(settings),
-        use_cpu=settings.device == "cpu",
+        use_cpu=settings.device == "cpu" or not torch.accelerator.is_available(),  # else Trainer refuses bf16 on a CPU
         seed=derive_seed(settings.seed, "training") % 2**32,  # NumPy takes 32 bits
         save_strategy="steps",
         save_steps=min(per_epoch, CHECKPOINT_STEPS),

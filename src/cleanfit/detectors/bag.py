@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from cleanfit.models import word_embeddings
-from cleanfit.seeding import seed_torch
+from cleanfit.seeding import kept_rng, seed_torch
 
 HEAD_STD = 0.02  # the spread of a fresh classification head in BERT, and in BTU's code
 
@@ -27,9 +27,10 @@ class EmbeddingBag(nn.Module):
         super().__init__()
         words = model.get_input_embeddings()
         self.embed = getattr(model.base_model, "embeddings", words) if whole_module else words
-        seed_torch(seed, "bag head")
-        self.head = nn.Linear(word_embeddings(model).shape[1], n_classes)
-        nn.init.normal_(self.head.weight, std=HEAD_STD)
+        with kept_rng():
+            seed_torch(seed, "bag head")
+            self.head = nn.Linear(word_embeddings(model).shape[1], n_classes)
+            nn.init.normal_(self.head.weight, std=HEAD_STD)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict[str, Tensor]:

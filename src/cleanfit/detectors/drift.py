@@ -30,7 +30,9 @@ class EmbeddingDrift:
         rounds: which rounds to run: 1 a bag of embeddings, 2 the same without the tokens of round 1, 3 the full model with
             everything but the word embeddings frozen.
         alpha: share of the vocabulary taken from each round, in (0, 1]; K = round(alpha * V), at least 1.
-        combine: ``union`` of the rounds (published), or ``agreement``: in the first K of a bag round AND of round 3.
+        combine: ``union`` of the rounds (published), or ``agreement``: in the first K of a bag round AND of round 3, where
+            both kinds are run. A bag that learns well leaves frequent words behind, the full model leaves label words
+            behind; triggers are in front in both.
         ranking: what the drift is divided by: ``none`` (published), ``log`` or ``sqrt`` of the token's rows (at least 20).
         bag_moves: rounds 1 and 2 train the ``words`` alone or the whole ``embeddings`` module (published).
         bag_learning_rate: of rounds 1 and 2, > 0, constant.
@@ -51,10 +53,10 @@ class EmbeddingDrift:
     name: ClassVar[str] = "drift"
     rounds: tuple[int, ...] = (1, 2, 3)
     alpha: float = 5e-4
-    combine: Literal["union", "agreement"] = "union"
+    combine: Literal["union", "agreement"] = "agreement"
     ranking: Literal["none", "log", "sqrt"] = "none"
     bag_moves: Literal["words", "embeddings"] = "embeddings"
-    bag_learning_rate: float = 2e-5
+    bag_learning_rate: float = 1e-4
     bag_batch_size: int = 32
     bag_epochs: float = 1.0
     bag_min_steps: int = 200
@@ -78,8 +80,6 @@ class EmbeddingDrift:
             check(self, name, getattr(self, name) > 0, "more than 0")
         for name in ("bag_batch_size", "full_batch_size", "bag_min_steps", "full_min_steps"):
             check(self, name, getattr(self, name) >= 1, "at least 1")
-        if self.combine == "agreement" and not (3 in self.rounds and {1, 2} & set(self.rounds)):
-            raise SettingsError(f"combine is 'agreement' with rounds {self.rounds}; it needs round 3 and a bag round.")
 
     def score(self, task: Task) -> Findings:
         """Run the rounds, rank the tokens of each, and decide which are suspicious.
@@ -176,7 +176,9 @@ class EmbeddingDrift:
     def _decide(self, tops: Mapping[str, list[int]]) -> frozenset[int]:
         bag = {token for name in ("round1", "round2") for token in tops.get(name, [])}
         full = set(tops.get("round3", []))
-        return frozenset(bag & full if self.combine == "agreement" else bag | full)
+        if self.combine == "agreement" and 1 in self.rounds and 3 in self.rounds:
+            return frozenset(bag & full)
+        return frozenset(bag | full)
 
 
 def without_tokens(rows: Dataset, token_ids: frozenset[int]) -> Dataset:
