@@ -50,6 +50,7 @@ def main() -> None:
     data = Path(os.environ["CLEANFIT_DATA"]) / arguments.dataset
     work = Path(arguments.work) / f"{arguments.dataset}-{arguments.attack}-{arguments.rate}-{arguments.seed}"
     work.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     train, dev, test = (_file(data, name) for name in ("train", "dev", "test"))
     attack = configure(ATTACKS[arguments.attack](), parse_pairs(arguments.attack_set))
     plan = PoisonPlan(arguments.target, arguments.rate, arguments.label_mode, arguments.seed)

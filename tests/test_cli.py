@@ -197,7 +197,9 @@ def test_a_run_killed_in_a_stage_is_resumed_to_the_same_result(
 
 
 def test_help_is_quick_because_it_loads_no_torch() -> None:
-    code = "import sys; from cleanfit.cli import main; sys.argv[1:] = ['--help']\ntry: main()\nexcept SystemExit: pass\n"
+    code = (
+        "import sys; from cleanfit.cli import main; sys.argv[1:] = ['--help']\ntry: main()\nexcept SystemExit: pass\n"
+    )
     code += "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'datasets', 'pandas')))"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 

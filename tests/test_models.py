@@ -141,6 +141,13 @@ def test_a_token_that_does_not_occur_is_an_error_not_another_row() -> None:
         words(torch.tensor([[2]]))
 
 
+def test_the_padding_row_gets_no_gradient() -> None:
+    words = SeenEmbedding(torch.eye(5), torch.tensor([1, 3]), pad_id=3)
+    words(torch.tensor([[1, 3, 3]])).sum().backward()
+    assert words.weight.grad is not None
+    assert words.weight.grad.tolist() == [[1.0] * 5, [0.0] * 5]
+
+
 def test_only_the_asked_part_moves(tiny_model: Folders) -> None:
     model = load(tiny_model("bert"))
     freeze_all_but(model, model.get_input_embeddings())

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 from cleanfit.errors import ModelError
 from cleanfit.seeding import kept_rng, seed_torch
@@ -115,7 +116,11 @@ def load_finished(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> tu
     try:
         with quiet_loading():
             model, report = AutoModelForSequenceClassification.from_pretrained(
-                source.folder, trust_remote_code=False, use_safetensors=True, output_loading_info=True, dtype=torch.float32
+                source.folder,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                dtype=torch.float32,
             )
     except Exception as error:
         raise ModelError(f"Cannot load a classifier from '{source.name}': {_first_line(error)}") from error
@@ -204,15 +209,15 @@ def freeze_all_but(model: nn.Module, moving: nn.Module) -> None:
 @contextlib.contextmanager
 def quiet_loading() -> Iterator[None]:
     """Keep transformers from reporting on weights while they are loaded or saved; its settings are put back afterwards."""
-    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    verbosity, has_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        transformers_logging.set_verbosity(verbosity)
         if has_bars:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _folder(name: str) -> Path:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cleanfit.errors import CleanfitError, OutputError
 from cleanfit.results import write_json
@@ -114,11 +114,12 @@ class RunFolder:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV that a spreadsheet program opens without running anything: formula cells get a leading apostrophe."""
-    table = [list(header), *([_harmless(cell) for cell in row] for row in rows)]
+    table: list[list[object]] = [list(header)]
+    table += [[_harmless(cell) for cell in row] for row in rows]
     # Before Python 3.13, csv leaves a lone carriage return unquoted, and readers take it for the end of the row.
     has_returns = any(isinstance(cell, str) and "\r" in cell for row in table for cell in row)
     with path.open("w", encoding="utf-8", newline="") as stream:
-        quoting = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
+        quoting: Literal[0, 1] = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
         csv.writer(stream, lineterminator="\n", quoting=quoting).writerows(table)
 
 

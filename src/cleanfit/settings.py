@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -52,7 +53,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         check(self, "learning_rate", self.learning_rate > 0, "more than 0")
-        check(self, "num_train_epochs", self.num_train_epochs > 0, "more than 0")
+        check(self, "num_train_epochs", 0 < self.num_train_epochs < math.inf, "more than 0")
         check(self, "per_device_train_batch_size", self.per_device_train_batch_size >= 1, "at least 1")
         check(self, "per_device_eval_batch_size", self.per_device_eval_batch_size >= 1, "at least 1")
         check(self, "max_length", self.max_length >= 4, "at least 4: two special tokens and room for text")

@@ -10,7 +10,7 @@ import torch
 from datasets import Dataset
 
 from cleanfit.detectors.bag import EmbeddingBag, drift
-from cleanfit.detectors.findings import describe
+from cleanfit.detectors.findings import Drifts, describe
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.errors import SettingsError
 from cleanfit.models import SeenEmbedding, freeze_all_but, word_embeddings
@@ -94,6 +94,7 @@ class EmbeddingDrift:
         seen = Occurrences.of(task.rows, len(task.tokenizer))
         excluded = self._excluded(task)
         drifts: dict[str, np.ndarray] = {}
+        ranked: dict[str, np.ndarray] = {}  # NaN where a token is left out of a round's ranking
         tops: dict[str, list[int]] = {}
         removed: frozenset[int] = frozenset()
         for number in sorted(set(self.rounds)):
@@ -101,12 +102,11 @@ class EmbeddingDrift:
             if number == 2:
                 removed = frozenset(tops["round1"])
             drifts[name] = self._full_round(task, seen) if number == 3 else self._bag_round(task, name, removed)
-            ranked = self._normalize(drifts[name], seen)
-            ranked[sorted(excluded | (removed if number == 2 else frozenset()))] = -np.inf
-            order = np.argsort(-ranked, kind="stable")
-            tops[name] = [int(i) for i in order[:n_top] if ranked[i] > 0]
-            drifts[name] = np.where(np.isfinite(ranked), ranked, np.nan)
-        return describe(task, seen, drifts, self._decide(tops), n_runners_up=n_top)
+            ranked[name] = self._normalize(drifts[name], seen)
+            ranked[name][sorted(excluded | (removed if number == 2 else frozenset()))] = np.nan
+            order = np.argsort(-np.nan_to_num(ranked[name], nan=-1.0), kind="stable")
+            tops[name] = [int(i) for i in order[:n_top] if ranked[name][i] > 0]
+        return describe(task, seen, Drifts(drifts, ranked), self._decide(tops), n_runners_up=n_top)
 
     def passes(self, n_rows: int) -> float:
         """Tell how many extra passes over N rows the rounds make (a bag pass costs far less than a full one)."""
