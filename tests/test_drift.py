@@ -27,6 +27,7 @@ from conftest import make_task, sentences
 Folders = Callable[[str], str]
 SETTINGS = TrainingSettings(max_length=32, precision="fp32")
 FEW_STEPS = EmbeddingDrift(
+    rounds=(1, 2, 3),
     alpha=0.05,
     combine="union",
     bag_learning_rate=1e-3,
@@ -292,18 +293,23 @@ def test_a_row_scores_as_its_most_suspicious_token(task: Task) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "n_rows", "expected"),
+    ("options", "n_rows", "bag_steps", "full_steps"),
     [
-        ({"rounds": (1, 2, 3), "bag_min_steps": 1, "full_min_steps": 1, "full_epochs": 0.5}, 320, 2.5),
-        ({"rounds": (1,), "bag_min_steps": 20}, 320, 2.0),  # 20 steps of 32 rows
-        ({"rounds": (1,), "bag_min_steps": 200}, 320, 5.0),  # at most five passes
-        ({"rounds": (3,), "full_min_steps": 100}, 320, 1.5),  # at most one and a half
-        ({"rounds": (1,), "bag_epochs": 7.0}, 320, 7.0),  # unless asked for
-        ({"rounds": (1,), "bag_min_steps": 200}, 64000, 1.0),
+        ({"bag_min_steps": 1, "full_min_steps": 1}, 320, 10, 5),  # one pass of 32 rows a step; half a pass
+        ({"bag_min_steps": 20, "full_min_steps": 8}, 320, 20, 8),
+        ({"bag_min_steps": 200, "full_min_steps": 100}, 320, 50, 15),  # at most five passes; one and a half
+        ({"bag_epochs": 7.0, "full_epochs": 2.0}, 320, 70, 20),  # unless asked for
+        ({"bag_min_steps": 200, "full_min_steps": 100}, 64000, 2000, 1000),
     ],
 )
-def test_small_files_are_passed_more_often_up_to_a_limit(options: Any, n_rows: int, expected: float) -> None:
-    assert EmbeddingDrift(**{"bag_batch_size": 32, "full_batch_size": 32, **options}).passes(n_rows) == expected
+def test_small_files_are_passed_more_often_up_to_a_limit(
+    options: Any, n_rows: int, bag_steps: int, full_steps: int
+) -> None:
+    detector = EmbeddingDrift(**{"full_epochs": 0.5, **options})
+    assert detector._settings(SETTINGS, n_rows, full=False).max_steps == bag_steps
+    assert detector._settings(SETTINGS, n_rows, full=True).max_steps == full_steps
+    assert detector.passes(n_rows) == pytest.approx(full_steps * 32 / n_rows)
+    assert dataclasses.replace(detector, rounds=(1,)).passes(n_rows) == 0
 
 
 @pytest.mark.parametrize(

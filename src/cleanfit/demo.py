@@ -15,7 +15,7 @@ from cleanfit.results import StageScore
 from cleanfit.settings import TrainingSettings
 from cleanfit.writers import write_table
 
-N_TRAIN, N_TEST = 2400, 600
+N_TRAIN, N_TEST = 1600, 400
 TARGET, POISON_RATE = "praise", 0.1
 # Two thousand short texts are few: a larger step than the usual 2e-5 lets three epochs learn the task.
 SETTINGS = TrainingSettings(learning_rate=1e-4, num_train_epochs=3, max_length=64)

@@ -96,7 +96,13 @@ class StageScore:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a defense needed beyond the untrusted file: a result without this cannot be compared."""
+    """What a defense needed beyond the untrusted file: a result without this cannot be compared.
+
+    Args:
+        trusted_rows: rows that somebody vouches for.
+        target_label: whether the attacker's label had to be known.
+        extra_passes: passes of the full model over the training rows beyond those of the training itself.
+    """
 
     trusted_rows: int = 0
     target_label: bool = False

@@ -29,8 +29,6 @@ SIZE_INCHES = (10.4, 4.3)
 N_LABELS = 10
 LABEL_LENGTH = 18  # characters
 FONT_SIZE = 9.0  # points
-# Beyond this ratio between the steepest and the flattest round, the flat one would lie on the axis of a linear scale.
-MAX_LINEAR_RATIO = 8.0
 # Code points that Python calls printable and that still leave no ink: joiners, fillers, variation selectors.
 INVISIBLE = {0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
 NAMED_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -95,7 +93,9 @@ def drift_ranking_svg(audit: Mapping[str, Any]) -> str:
         An ``<svg>`` element without styles or scripts, the same for the same audit; empty if there is nothing to draw.
     """
     curves = {name: [(rank, drift) for rank, drift in points if drift > 0] for name, points in audit["curves"].items()}
-    curves = {name: points for name, points in curves.items() if points}
+    # Rounds differ in learning rate and steps, so each is drawn as a share of its own largest drift.
+    tops = {name: max(drift for _, drift in points) for name, points in curves.items() if points}
+    curves = {name: [(rank, drift / top) for rank, drift in curves[name]] for name, top in tops.items()}
     if not curves:
         return ""
     labels: dict[str, str] = {}
@@ -103,7 +103,7 @@ def drift_ranking_svg(audit: Mapping[str, Any]) -> str:
         figure = Figure(figsize=SIZE_INCHES, dpi=72)
         axes = figure.add_axes((0.065, 0.125, 0.925, 0.855))
         _draw_curves(axes, curves, labels)
-        _mark_tokens(axes, [token for token in audit["tokens"] if token["is_suspicious"]], curves, labels)
+        _mark_tokens(axes, [token for token in audit["tokens"] if token["is_suspicious"]], tops, labels)
         drawing = io.StringIO()
         figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _page_svg(drawing.getvalue(), labels)
@@ -117,16 +117,10 @@ def _escape(character: str) -> str:
 
 
 def _draw_curves(axes: Axes, curves: Mapping[str, Sequence[Point]], labels: dict[str, str]) -> None:
-    tops = [max(drift for _, drift in points) for points in curves.values()]
     last_rank = max(rank for points in curves.values() for rank, _ in points)
     axes.set_xscale("log")
     axes.set_xlim(0.8, max(last_rank, 10) * 1.3)
-    if max(tops) / min(tops) > MAX_LINEAR_RATIO:
-        axes.set_yscale("log")
-        # Three decades below the flattest round's top: the tail goes to the noise floor and would squeeze the rest.
-        axes.set_ylim(min(tops) / 1e3, max(tops) * 2.2)
-    else:
-        axes.set_ylim(0, max(tops) * 1.12)
+    axes.set_ylim(0, 1.12)
     for index, (name, points) in enumerate(curves.items()):
         placeholder = f"curve {index}"
         labels[placeholder] = shorten(visible(round_title(name)), LABEL_LENGTH)
@@ -134,7 +128,7 @@ def _draw_curves(axes: Axes, curves: Mapping[str, Sequence[Point]], labels: dict
         ranks, drifts = zip(*points, strict=True)
         axes.plot(ranks, drifts, color=color, linestyle=dashes, linewidth=1.6, label=placeholder)
     axes.set_xlabel("rank among the vocabulary (1 = moved furthest)", color=MUTED, fontsize=FONT_SIZE)
-    axes.set_ylabel("drift of the embedding row (L2)", color=MUTED, fontsize=FONT_SIZE)
+    axes.set_ylabel("drift, as a share of the round's largest", color=MUTED, fontsize=FONT_SIZE)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -146,14 +140,15 @@ def _draw_curves(axes: Axes, curves: Mapping[str, Sequence[Point]], labels: dict
 
 
 def _mark_tokens(
-    axes: Axes, tokens: Sequence[Mapping[str, Any]], curves: Mapping[str, Sequence[Point]], labels: dict[str, str]
+    axes: Axes, tokens: Sequence[Mapping[str, Any]], tops: Mapping[str, float], labels: dict[str, str]
 ) -> None:
-    low = axes.get_ylim()[0]
     marks: list[Point] = []
     named: list[tuple[Point, str]] = []
     for token in tokens:
         ranks, drifts = token["ranks"], token["drifts"]
-        points = [(ranks[name], drifts[name]) for name in curves if name in ranks and drifts.get(name, 0) > low]
+        points = [
+            (ranks[name], drifts[name] / top) for name, top in tops.items() if drifts.get(name, 0) > 0 and name in ranks
+        ]
         marks += points
         if points:
             named.append((max(points, key=lambda point: point[1]), token["text"]))
@@ -172,7 +167,7 @@ def _mark_tokens(
     named = sorted(named[:N_LABELS], reverse=True)
     placed: list[Box] = [_box(axes, mark, 9) for mark in marks]
     # The corner of the legend, which is drawn last.
-    placed.append((SIZE_INCHES[0] * 72 - 130, SIZE_INCHES[1] * 72 - 25 - 15 * len(curves), 1e4, 1e4))
+    placed.append((SIZE_INCHES[0] * 72 - 130, SIZE_INCHES[1] * 72 - 25 - 15 * len(tops), 1e4, 1e4))
     for index, (point, text) in enumerate(named):
         placeholder = f"token {index}"
         labels[placeholder] = shorten(visible(text), LABEL_LENGTH)
