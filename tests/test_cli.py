@@ -24,6 +24,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
     def command(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cleanfit", *map(str, arguments)])
+        capsys.readouterr()  # what building a tiny model printed
         with pytest.raises(SystemExit) as stopped:
             main()
         captured = capsys.readouterr()
@@ -117,6 +118,7 @@ def test_broken_data_gives_one_line_and_leaves_nothing_behind(
         (["fit", "DATA", "--no-such-flag"], 2, "No such option"),
         (["fit", "DATA", "--model", "no/such-model-here", "--out", "OUT"], 1, "minilm"),
         (["fit", "DATA", "--model", "MODEL", "--target", "pos", "--out", "OUT"], 1, "pass both"),
+        (["fit", "DATA", "--model", "MODEL", "--max-length", "81", "--out", "OUT"], 2, "at most 80 tokens"),
         (["fit", "no-such-file.csv", "--out", "OUT"], 1, "no-such-file.csv"),
         (["poison", "DATA", "--attack", "words", "--target", "joy", "--out", "OUT"], 2, "the labels are neg, pos"),
         (["report", "OUT"], 1, "audit.json"),

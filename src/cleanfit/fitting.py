@@ -17,7 +17,7 @@ from cleanfit.defenses.base import Defended, Defense
 from cleanfit.detectors.base import Detector
 from cleanfit.errors import DataError
 from cleanfit.metrics import clean_accuracy, target_rate
-from cleanfit.models import DEFAULT_MODEL, ModelSource, find_model, load_tokenizer
+from cleanfit.models import DEFAULT_MODEL, ModelSource, check_length, find_model, load_tokenizer
 from cleanfit.results import Findings, StageScore, to_plain
 from cleanfit.run_folder import RunFolder
 from cleanfit.save import save
@@ -188,7 +188,8 @@ def prepare(inputs: Inputs, model: str, settings: TrainingSettings) -> Prepared:
     }
     target = None if inputs.target is None else names.index(inputs.target)
     tokenizer = load_tokenizer(source)
-    source.load(tokenizer, settings.seed)  # a model that cannot be used is refused before anything is written
+    # A model that cannot be used is refused before anything is written.
+    check_length(source.load(tokenizer, settings.seed), tokenizer, settings.max_length)
     return Prepared(source, tokenizer, labeled, train, held, held_out, trusted, triggered, target, hashes)
 
 

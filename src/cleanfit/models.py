@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from cleanfit.errors import ModelError
+from cleanfit.errors import ModelError, SettingsError
 from cleanfit.seeding import kept_rng, seed_torch
 
 DEFAULT_MODEL = "minilm"
@@ -145,6 +145,17 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
             raise ModelError(f"The tokenizer of '{source.name}' has neither a padding nor an end-of-text token.")
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def check_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    """Raise `SettingsError` if a model cannot read rows of `max_length` tokens."""
+    limit = min(
+        tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", tokenizer.model_max_length)
+    )
+    if max_length > limit:
+        raise SettingsError(
+            f"max_length is {max_length}; this model reads at most {limit} tokens: pass --max-length {limit}."
+        )
 
 
 def neutral_row(embeddings: Tensor, tokenizer: PreTrainedTokenizerBase) -> Tensor:
