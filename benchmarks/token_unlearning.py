@@ -79,7 +79,8 @@ def main() -> None:
         kept = {
             key: audit[key] for key in ("data", "model", "defense", "settings", "seed", "platform", "needs", "scores")
         }
-        kept["data"] = {**audit["data"], "source": arguments.dataset}
+        held_out = {**audit["data"]["held_out"], "source": test.name}
+        kept["data"] = {**audit["data"], "source": arguments.dataset, "held_out": held_out}
         tokens = [token for token in audit["tokens"] if token["is_suspicious"]]
         names = ("text", "ranks", "n_rows", "label_counts", "replaced_share")
         write_json(
