@@ -15,7 +15,8 @@ from cleanfit.cli import main
 from conftest import TRIGGERS, read_csv, sentences, write_tsv
 
 TRAINING = ["--epochs", "1", "--learning-rate", "1e-3", "--batch-size", "16", "--max-length", "32", "--device", "cpu"]
-ROUNDS = ["--set", "alpha=0.02", "--set", "bag_min_steps=30", "--set", "full_min_steps=6"]
+RATES = ["--set", "bag_learning_rate=1e-3", "--set", "full_learning_rate=1e-3"]
+ROUNDS = ["--set", "alpha=0.05", "--set", "bag_min_steps=30", "--set", "full_min_steps=10", *RATES]
 
 
 @pytest.fixture
