@@ -30,11 +30,14 @@ def render(cells: list[dict[str, Any]]) -> str:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for cell in cells:
         plan = cell["plan"]
-        key = (cell["data"]["source"], cell["attack"]["name"], plan["label_mode"], plan["rate"], plan["seed"])
+        epochs = cell["settings"]["num_train_epochs"]
+        key = (cell["data"]["source"], cell["attack"]["name"], plan["label_mode"], plan["rate"], epochs, plan["seed"])
         groups.setdefault(key, []).append(cell)
     parts = [(ROOT / "benchmarks_head.md").read_text(encoding="utf-8").rstrip()]
-    for (data, attack, mode, rate, seed), members in sorted(groups.items()):
-        parts.append(f"## {data}, {attack}, {mode} {rate:.0%}, seed {seed}\n\n{_table(members)}\n\n{_notes(members)}")
+    for (data, attack, mode, rate, epochs, seed), members in sorted(groups.items()):
+        parts.append(
+            f"## {data}, {attack}, {mode} {rate:.0%}, {epochs:g} epochs, seed {seed}\n\n{_table(members)}\n\n{_notes(members)}"
+        )
     return "\n\n".join(parts) + "\n"
 
 

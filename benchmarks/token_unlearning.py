@@ -49,7 +49,9 @@ def main() -> None:
     arguments = _arguments()
     transformers_logging.set_verbosity_error()
     data = Path(os.environ["CLEANFIT_DATA"]) / arguments.dataset
-    work = Path(arguments.work) / f"{arguments.dataset}-{arguments.attack}-{arguments.rate}-{arguments.seed}"
+    group = f"{arguments.dataset}-{arguments.attack}-{arguments.label_mode}-{arguments.rate:g}"
+    group += f"-e{arguments.epochs:g}-s{arguments.seed}"
+    work = Path(arguments.work) / group
     work.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     train, dev, test = (_file(data, name) for name in ("train", "dev", "test"))
@@ -61,9 +63,7 @@ def main() -> None:
     inputs = Inputs(poisoned.train, test=test, trusted=dev, triggered=poisoned.triggered, target=arguments.target)
     settings = TrainingSettings(num_train_epochs=arguments.epochs, seed=arguments.seed)
     for name in arguments.variants:
-        cell = (
-            f"{arguments.dataset}-{arguments.attack}-{arguments.label_mode}-{arguments.rate:g}-s{arguments.seed}-{name}"
-        )
+        cell = f"{group}-{name}"
         path = RESULTS / f"{cell}.json"
         if path.exists():
             continue
