@@ -115,6 +115,7 @@ def test_broken_data_gives_one_line_and_leaves_nothing_behind(
         (["fit", "DATA", "--set", "alhpa=1", "--out", "OUT"], 2, "Did you mean 'alpha'?"),
         (["fit", "DATA", "--set", "alpha=much", "--out", "OUT"], 2, "expected a number"),
         (["fit", "DATA", "--epochs", "0", "--out", "OUT"], 2, "num_train_epochs"),
+        (["fit", "DATA", "--report-to", "nowhere", "--out", "OUT"], 2, "report_to is 'nowhere'"),
         (["fit", "DATA"], 2, "--out"),
         (["fit", "DATA", "--no-such-flag"], 2, "No such option"),
         (["fit", "DATA", "--model", "no/such-model-here", "--out", "OUT"], 1, "minilm"),

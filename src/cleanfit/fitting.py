@@ -23,6 +23,7 @@ from cleanfit.run_folder import RunFolder
 from cleanfit.save import save
 from cleanfit.settings import TrainingSettings, lookup
 from cleanfit.task import Task
+from cleanfit.training import check_report_to
 
 if TYPE_CHECKING:
     from cleanfit.readers import Source
@@ -159,6 +160,7 @@ class Prepared:
 
 def prepare(inputs: Inputs, model: str, settings: TrainingSettings) -> Prepared:
     """Read and check all inputs of a run, and load what is cheap to load."""
+    check_report_to(settings)
     labeled = tables.read(inputs.data, inputs.columns, drop_invalid=inputs.drop_invalid)
     names = labeled.label_names
     test, trusted, triggered = (

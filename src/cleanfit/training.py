@@ -28,7 +28,9 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 
+from cleanfit.errors import SettingsError
 from cleanfit.seeding import derive_seed, generator, kept_rng
 from cleanfit.settings import TrainingSettings
 
@@ -99,6 +101,15 @@ def predict(
     probabilities = np.empty(tuple(logits.shape), dtype=np.float32)
     probabilities[order] = logits.softmax(dim=-1).numpy()
     return probabilities
+
+
+def check_report_to(settings: TrainingSettings) -> None:
+    """Raise `SettingsError` unless the package that training shall be reported to is installed."""
+    able: tuple[str, ...] = ("none", *get_available_reporting_integrations())  # type: ignore[no-untyped-call]
+    if settings.report_to not in able:
+        raise SettingsError(
+            f"report_to is '{settings.report_to}'; unknown or not installed here. Installed: {', '.join(able)}."
+        )
 
 
 def use_bf16(settings: TrainingSettings) -> bool:
