@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from datasets import Dataset
+from torch import nn
 
 from cleanfit.detectors.bag import EmbeddingBag, drift
 from cleanfit.detectors.findings import Drifts, describe
@@ -96,14 +97,12 @@ class EmbeddingDrift:
         drifts: dict[str, np.ndarray] = {}
         ranked: dict[str, np.ndarray] = {}  # NaN where a token is left out of a round's ranking
         tops: dict[str, list[int]] = {}
-        removed: frozenset[int] = frozenset()
         for number in sorted(set(self.rounds)):
             name = f"round{number}"
-            if number == 2:
-                removed = frozenset(tops["round1"])
-            drifts[name] = self._full_round(task, seen) if number == 3 else self._bag_round(task, name, removed)
+            removed = frozenset(tops["round1"] if number == 2 else [])
+            drifts[name] = self._drift(task, number, removed)
             ranked[name] = self._normalize(drifts[name], seen)
-            ranked[name][sorted(excluded | (removed if number == 2 else frozenset()))] = np.nan
+            ranked[name][sorted(excluded | removed)] = np.nan
             order = np.argsort(-np.nan_to_num(ranked[name], nan=-1.0), kind="stable")
             tops[name] = [int(i) for i in order[:n_top] if ranked[name][i] > 0]
         return describe(task, seen, Drifts(drifts, ranked), self._decide(tops), n_runners_up=n_top)
@@ -115,28 +114,22 @@ class EmbeddingDrift:
         settings = self._settings(TrainingSettings(), n_rows, full=True)
         return round(settings.max_steps * settings.per_device_train_batch_size / n_rows, 3)
 
-    def _bag_round(self, task: Task, name: str, removed: frozenset[int]) -> np.ndarray:
+    def _drift(self, task: Task, number: int, removed: frozenset[int]) -> np.ndarray:
+        """Run one round on a fresh model: (V,) how far each word embedding moved."""
         rows = without_tokens(task.rows, removed) if removed else task.rows
-        seen = torch.from_numpy(
-            np.union1d(Occurrences.of(rows, len(task.tokenizer)).seen, [task.tokenizer.pad_token_id])
-        )
+        size, pad_id = len(task.tokenizer), int(task.tokenizer.pad_token_id)
+        seen = torch.from_numpy(np.union1d(Occurrences.of(rows, size).seen, [pad_id]))
         model = task.load_model()
         before = word_embeddings(model)
-        words = SeenEmbedding(before, seen, task.tokenizer.pad_token_id)
+        words = SeenEmbedding(before, seen, pad_id)
         model.set_input_embeddings(words)
-        bag = EmbeddingBag(model, self.bag_moves == "embeddings", task.n_classes, task.settings.seed)
-        task.train(name, bag, rows, self._settings(task.settings, len(rows), full=False))
-        return drift(words.weight.detach(), before, seen)[: len(task.tokenizer)].numpy()
-
-    def _full_round(self, task: Task, occurrences: Occurrences) -> np.ndarray:
-        seen = torch.from_numpy(np.union1d(occurrences.seen, [task.tokenizer.pad_token_id]))
-        model = task.load_model()
-        before = word_embeddings(model)
-        words = SeenEmbedding(before, seen, task.tokenizer.pad_token_id)
-        model.set_input_embeddings(words)
-        freeze_all_but(model, words)
-        task.train("round3", model, task.rows, self._settings(task.settings, len(task.rows), full=True))
-        return drift(words.weight.detach(), before, seen)[: len(task.tokenizer)].numpy()
+        trained: nn.Module = model
+        if number == 3:
+            freeze_all_but(model, words)
+        else:
+            trained = EmbeddingBag(model, self.bag_moves == "embeddings", task.n_classes, task.settings.seed)
+        task.train(f"round{number}", trained, rows, self._settings(task.settings, len(rows), full=number == 3))
+        return drift(words.weight.detach(), before, seen)[:size].numpy()
 
     def _settings(self, settings: TrainingSettings, n_rows: int, full: bool) -> TrainingSettings:
         """Constant learning rate, no decay, no clipping: the ranking is of steps with one sign, not of their size."""
