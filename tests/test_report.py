@@ -133,6 +133,7 @@ def sample() -> dict[str, Any]:
         },
         "scores": to_plain(stages),
         "needs": to_plain(Needs(trusted_rows=0, target_label=False, extra_passes=0.6)),
+        "losses": ["Stage 'unlearned' lost 4.0 points of accuracy; <b>why</b>."],
         "limits": ["A trigger that is a <style> is not found."],
     }
 
@@ -177,6 +178,10 @@ def test_the_page_says_what_was_found_and_that_it_is_not_proof(source: str) -> N
         "A trigger that is a <style> is not found.",
     ):
         assert part in text, part
+
+
+def test_a_loss_of_accuracy_is_told_beside_the_scores_and_escaped(source: str) -> None:
+    assert "lost 4.0 points of accuracy; &lt;b&gt;why&lt;/b&gt;." in source
 
 
 def test_the_sections_come_in_the_promised_order(source: str) -> None:

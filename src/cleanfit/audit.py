@@ -1,6 +1,7 @@
 """Build the audit of a run: one dictionary that holds all that the report, the model card and a reviewer need."""
 
 import datetime
+import itertools
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ LIMITS = (
     "A suspicious token need not be a trigger: words that honestly go with one label drift too.",
     "Attack success can only be measured with triggered test rows; without them it is not known.",
 )
+
+
+# Beyond this drop of accuracy the audit says so: the noise of a few hundred held-out rows is smaller.
+NOTABLE_LOSS = 0.03
 
 
 @dataclass(frozen=True)
@@ -105,8 +110,24 @@ def build_audit(
         "row_summary": _row_summary(task, findings),
         "scores": to_plain(tuple(scores)),
         "needs": to_plain(needs),
+        "losses": losses(scores, facts.held_out),
         "limits": list(LIMITS),
     }
+
+
+def losses(scores: Sequence[StageScore], held_out: HeldOut) -> list[str]:
+    """Say in words where a stage lost more than `NOTABLE_LOSS` of the clean accuracy of the stage before it."""
+    told = []
+    for before, after in itertools.pairwise(scores):
+        lost = before.clean_accuracy - after.clean_accuracy
+        if lost > NOTABLE_LOSS:
+            why = (
+                "honest words were probably erased: look at the tokens, and name the honest ones with --set ignore=..."
+            )
+            if held_out.is_untrusted:
+                why = f"the held-out rows are untrusted: losing the poisoned ones among them is right, more means that {why}"
+            told.append(f"Stage '{after.stage}' lost {100 * lost:.1f} points of accuracy; {why}.")
+    return told
 
 
 def versions() -> dict[str, str]:

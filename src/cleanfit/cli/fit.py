@@ -103,4 +103,6 @@ def show(result: "FitResult") -> None:
 
     print_scores(result.scores)
     print_tokens(result.findings, str(result.audit["defense"]["name"]))
+    for loss in result.audit["losses"]:
+        typer.secho(f"Warning: {loss}", fg=typer.colors.YELLOW, err=True)
     typer.echo(f"Model: {result.folder}/model   Report: {result.folder}/report.html")

@@ -42,6 +42,7 @@ REQUIRED = {
         "curves",
         "row_summary",
         "scores",
+        "losses",
         "needs",
         "limits",
     ),
