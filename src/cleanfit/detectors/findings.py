@@ -95,15 +95,22 @@ def _token(
 def _rows(
     task: Task, seen: Occurrences, scores: np.ndarray, tokens: tuple[TokenFinding, ...]
 ) -> tuple[RowFinding, ...]:
-    """Score each row by its most suspicious token; it is an issue if it also has the label that this token goes with."""
+    """Score each row by its most suspicious token; say which rows to review, and why.
+
+    A row is an issue if it holds a suspicious token that points at its label: the share of that label among the token's rows
+    lies at least halfway between the label's share of all rows and 1. A comma that drifted points at no row.
+    """
     best = np.zeros(len(seen.labels))
     np.maximum.at(best, seen.row_index, scores[seen.token_ids])
     reasons: dict[int, str] = {}
     for token in reversed([token for token in tokens if token.is_suspicious]):  # the strongest writes last
         label = max(token.label_counts, key=lambda name: token.label_counts[name])
         share = token.label_counts[label] / max(token.n_rows, 1)
+        index = task.source.label_names.index(label)
+        if share < (1 + np.mean(seen.labels == index)) / 2:
+            continue
         rows = seen.rows_with(token.token_id)
-        for row in rows[seen.labels[rows] == task.source.label_names.index(label)]:
+        for row in rows[seen.labels[rows] == index]:
             reasons[int(row)] = (
                 f"contains '{token.text}', whose embedding moved far; "
                 f"{share:.0%} of its {token.n_rows} rows have label '{label}'"
