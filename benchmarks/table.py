@@ -43,11 +43,16 @@ def render(cells: list[dict[str, Any]]) -> str:
 
 def _table(cells: list[dict[str, Any]]) -> str:
     lines = ["| | clean accuracy | attack success rate | trusted rows |", "|---|---|---|---|"]
+    has_plain = any(cell["cell"].endswith("-plain") for cell in cells)
     for cell in sorted(cells, key=_rank):
         variant = cell["cell"].rsplit("-", 1)[1]
         untuned, tuned = NAMES.get(variant, (f"BTU, {variant}", f"BTU, {variant} + tuning"))
         for score in cell["scores"]:
             if score["stage"] == "trained" and variant not in ("plain", "oracle"):
+                if not has_plain:
+                    lines.append(
+                        f"| plain fine-tuning | {score['clean_accuracy']:.3f} | {score['attack_success_rate']:.3f} | 0 |"
+                    )
                 continue  # the same model as plain's
             is_tuned = score["stage"] == "tuned"
             rows = cell["needs"]["trusted_rows"] if is_tuned else 0
@@ -76,7 +81,7 @@ def _notes(cells: list[dict[str, Any]]) -> str:
             variant = cell["cell"].rsplit("-", 1)[1]
             notes.append(
                 f"`{variant}` replaced {len(cell['suspicious_tokens'])} tokens: {found}. "
-                f"Ranks of the trigger pieces in rounds 1, 2, 3: {ranks}."
+                + (f"Ranks of the trigger pieces in rounds 1, 2, 3: {ranks}." if ranks else "The file held no trigger.")
             )
     versions = first["versions"]
     notes.append(
