@@ -1,7 +1,7 @@
 """`cleanfit fit`: the main job."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +10,6 @@ from cleanfit.errors import SettingsError
 
 if TYPE_CHECKING:
     from cleanfit.fitting import FitResult
-
-Optional = str | None
 
 
 def fit(
@@ -41,28 +39,7 @@ def fit(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Fine-tune a classifier on rows that may be poisoned; writes model, audit and report to --out."""
-    flags: dict[str, Any] = {
-        "text_column": text_column,
-        "text_pair_column": text_pair_column,
-        "label_column": label_column,
-        "model": model,
-        "defense": defense,
-        "trusted": trusted,
-        "test": test,
-        "triggered": triggered,
-        "target": target,
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "max_length": max_length,
-        "precision": precision,
-        "seed": seed,
-        "device": device,
-        "report_to": report_to,
-        "drop_invalid": drop_invalid or None,
-        "out": out,
-        "set": None,
-    }
+    flags = options.flags_of(locals())
     resolved = options.resolve(config, flags)
     if "out" not in resolved:
         raise SettingsError("No output folder: pass --out FOLDER.")

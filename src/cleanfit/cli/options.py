@@ -32,6 +32,13 @@ ALIASES = {"epochs": "num_train_epochs", "batch_size": "per_device_train_batch_s
 TRAINING = tuple(f.name for f in dataclasses.fields(TrainingSettings))
 
 
+def flags_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick from a command's arguments those that a YAML file may give too; a switch that is off counts as not given."""
+    own = ("data", "set_", "config", "resume", "overwrite", "fail_on")
+    flags = {name: value or None if isinstance(value, bool) else value for name, value in arguments.items()}
+    return {**{name: value for name, value in flags.items() if name not in own}, "set": None}
+
+
 def resolve(config: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
     """Lay flags over a YAML file.
 

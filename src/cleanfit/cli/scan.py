@@ -1,7 +1,7 @@
 """`cleanfit scan`: look for suspicious tokens and rows without fine-tuning; a gate for CI."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -32,19 +32,8 @@ def scan(
     ] = None,
 ) -> None:
     """List the tokens that look like triggers and the rows that contain them; nothing is fine-tuned."""
-    flags: dict[str, Any] = {
-        "text_column": text_column,
-        "text_pair_column": text_pair_column,
-        "label_column": label_column,
-        "model": model,
-        "detector": detector,
-        "max_length": max_length,
-        "precision": precision,
-        "seed": seed,
-        "device": device,
-        "drop_invalid": drop_invalid or None,
-        "set": None,
-    }
+    flags = options.flags_of(locals())
+    del flags["out"]  # a settings file does not say where findings go
     if out and out.exists() and not overwrite:
         raise OutputError(f"'{out}' exists already. Pass --overwrite to replace it, or another --out.")
     resolved = options.resolve(config, flags)
