@@ -47,7 +47,7 @@ class ModelSource:
             ModelError: the architecture has no classifier, needs remote code, or its weights do not fit it.
         """
         try:
-            with kept_rng():
+            with kept_rng(), quiet_loading():  # that the head is new is what we want: no warning each time
                 seed_torch(seed, "classifier head")
                 model, report = AutoModelForSequenceClassification.from_pretrained(
                     self.folder,
