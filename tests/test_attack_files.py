@@ -42,7 +42,7 @@ def write(path: Path, rows: list[tuple[Any, ...]]) -> Path:
         stream = io.StringIO()
         csv.writer(stream).writerows([COLUMNS, *rows])
         text = stream.getvalue()
-    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
     return path
 
 
