@@ -22,13 +22,11 @@ from transformers.utils import logging as transformers_logging
 from cleanfit import EmbeddingDrift, Inputs, PlainFineTuning, TokenUnlearning, TrainingSettings
 from cleanfit.attacks import ATTACKS
 from cleanfit.attacks.base import PoisonPlan
-from cleanfit.attacks.files import poison_files
+from cleanfit.attacks.files import Sources, poison_files
 from cleanfit.audit import versions
 from cleanfit.fitting import defend, prepare
-from cleanfit.readers import read_table
 from cleanfit.results import to_plain, write_json
 from cleanfit.settings import configure, parse_pairs
-from cleanfit.writers import write_table
 
 RESULTS = Path(__file__).parent / "results" / "token_unlearning"
 VARIANTS = {
@@ -57,9 +55,8 @@ def main() -> None:
     train, dev, test = (_file(data, name) for name in ("train", "dev", "test"))
     attack = configure(ATTACKS[arguments.attack](), parse_pairs(arguments.attack_set))
     plan = PoisonPlan(arguments.target, arguments.rate, arguments.label_mode, arguments.seed)
-    poisoned = poison_files(train, attack, plan, work / "poisoned", test=test, overwrite=True)
+    poisoned = poison_files(Sources(train, test), attack, plan, work / "poisoned", overwrite=True)
     manifest = json.loads(poisoned.manifest.read_text(encoding="utf-8"))
-    oracle_train = _without(poisoned.train, manifest["poisoned_rows"], work)
     inputs = Inputs(poisoned.train, test=test, trusted=dev, triggered=poisoned.triggered, target=arguments.target)
     settings = TrainingSettings(num_train_epochs=arguments.epochs, seed=arguments.seed)
     for name in arguments.variants:
@@ -67,7 +64,7 @@ def main() -> None:
         path = RESULTS / f"{cell}.json"
         if path.exists():
             continue
-        own = dataclasses.replace(inputs, data=oracle_train, trusted=None) if name == "oracle" else inputs
+        own = dataclasses.replace(inputs, oracle=poisoned.manifest, trusted=None) if name == "oracle" else inputs
         folder = work / name
         shared = work / "plain" / "trained"
         if name != "oracle" and shared.exists() and not folder.exists():
@@ -129,18 +126,9 @@ def _file(folder: Path, name: str) -> Path:
     return next(path for path in (folder / f"{name}.tsv", folder / f"{name}.tsv.gz") if path.exists())
 
 
-def _without(train: Path, rows: list[int], work: Path) -> Path:
-    """Write the training file without its poisoned rows: what the oracle trains on."""
-    table, left_out = read_table(train), set(rows)
-    path = work / f"oracle{''.join(train.suffixes)}"
-    write_table(path, table.columns, [record for row, record in enumerate(table.records()) if row not in left_out])
-    return path
-
-
 def _trigger_ranks(tokenizer, attack, tokens) -> dict[str, dict[str, int]]:
     """Rank of each trigger piece per round, from the listed tokens; a piece that is not listed is not there."""
-    texts = getattr(attack, "triggers", None) or (attack.trigger,)
-    pieces = {piece for text in texts for piece in tokenizer.tokenize(text)}
+    pieces = {piece for text in attack.pieces() for piece in tokenizer.tokenize(text)}
     return {token["text"]: token["ranks"] for token in tokens if token["text"] in pieces}
 
 

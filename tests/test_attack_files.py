@@ -13,7 +13,7 @@ import pytest
 
 from cleanfit.attacks import Words
 from cleanfit.attacks.base import DEFINITIONS, PoisonPlan
-from cleanfit.attacks.files import PoisonedFiles, poison_files
+from cleanfit.attacks.files import PoisonedFiles, Sources, poison_files
 from cleanfit.errors import DataError, OutputError, SettingsError
 
 FORMATS = ("csv", "tsv", "jsonl", "tsv.gz", "parquet")
@@ -66,7 +66,7 @@ def poisoned(folder: Path, suffix: str = "csv", out: str = "out", plan: PoisonPl
     train, test = (folder / f"{name}.{suffix}" for name in ("source", "held"))
     write(train, records())
     write(test, records(12))
-    return poison_files(train, Words(), plan, folder / out, test=test)
+    return poison_files(Sources(train, test), Words(), plan, folder / out)
 
 
 def manifest_of(files: PoisonedFiles) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def test_the_manifest_names_the_files_by_the_hash_of_their_bytes(suffix: str, tm
         (manifest["input"], tmp_path / f"source.{suffix}"),
         (manifest["output"], files.train),
         (manifest["test"]["input"], tmp_path / f"held.{suffix}"),
-        (manifest["test"]["output"], files.triggered),
+        *((said, files.train.parent / said["name"]) for said in manifest["test"]["files"]),
     ):
         assert said["name"] == path.name
         assert said["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -154,7 +154,9 @@ def test_the_triggered_file_holds_the_rows_of_other_labels_with_their_labels(suf
     assert [row[0] for row in after] == [row[0] for row in before if str(row[3]) != "1"]
     assert {str(row[3]) for row in after} == {"0"}
     assert all(Counter(row[1].split()) & Counter(("cf", "mn", "bb", "tq")) for row in after)
-    assert manifest_of(files)["test"]["rows"] == [i for i in range(12) if i % 4]
+    for said in manifest_of(files)["test"]["files"]:
+        assert said["rows"] == [i for i in range(12) if i % 4]
+        assert said["declined_rows"] == []
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -162,7 +164,8 @@ def test_the_same_plan_gives_the_same_bytes_and_another_seed_gives_others(suffix
     first, second = poisoned(tmp_path, suffix, "first"), poisoned(tmp_path, suffix, "second")
     other = poisoned(tmp_path, suffix, "other", PoisonPlan("1", 0.25, "mix", seed=5))
     names = sorted(path.name for path in first.train.parent.iterdir())
-    assert names == sorted(["manifest.json", f"train.{suffix}", f"triggered.{suffix}"])
+    triggered = [f"triggered{part}.{suffix}" for part in ("", "-2", "-3", *(f"-only-{i}" for i in range(1, 5)))]
+    assert names == sorted(["manifest.json", f"train.{suffix}", *triggered])
     for name in names:
         content = (tmp_path / "first" / name).read_bytes()
         assert content == (tmp_path / "second" / name).read_bytes()
@@ -171,9 +174,9 @@ def test_the_same_plan_gives_the_same_bytes_and_another_seed_gives_others(suffix
 
 
 def test_without_a_test_file_nothing_is_triggered(tmp_path: Path) -> None:
-    files = poison_files(write(tmp_path / "source.csv", records()), Words(), PLAN, tmp_path / "out")
+    files = poison_files(Sources(write(tmp_path / "source.csv", records())), Words(), PLAN, tmp_path / "out")
     assert files.triggered is None
-    assert "test" not in manifest_of(files)
+    assert manifest_of(files)["test"] is None
 
 
 def test_a_rate_of_zero_copies_the_rows(tmp_path: Path) -> None:
@@ -193,7 +196,7 @@ def test_a_folder_that_is_there_is_refused_and_left_alone(tmp_path: Path) -> Non
 def test_overwrite_replaces_the_whole_folder(tmp_path: Path) -> None:
     out = poisoned(tmp_path).train.parent
     (out / "stale.txt").write_text("of an earlier run")
-    files = poison_files(tmp_path / "source.csv", Words(), PoisonPlan("1", 0.1), out, overwrite=True)
+    files = poison_files(Sources(tmp_path / "source.csv"), Words(), PoisonPlan("1", 0.1), out, overwrite=True)
     assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "train.csv"]
     assert files.n_poisoned == 4
 
@@ -201,7 +204,7 @@ def test_overwrite_replaces_the_whole_folder(tmp_path: Path) -> None:
 def test_an_unknown_target_leaves_nothing_behind(tmp_path: Path) -> None:
     source = write(tmp_path / "source.csv", records())
     with pytest.raises(SettingsError, match="'2' does not occur"):
-        poison_files(source, Words(), PoisonPlan("2", 0.1), tmp_path / "out")
+        poison_files(Sources(source), Words(), PoisonPlan("2", 0.1), tmp_path / "out")
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -209,7 +212,7 @@ def test_a_test_file_with_target_rows_only_leaves_nothing_behind(tmp_path: Path)
     source = write(tmp_path / "source.csv", records())
     test = write(tmp_path / "held.csv", [row for row in records() if row[3] == 1])
     with pytest.raises(DataError, match="every row has the target label '1'"):
-        poison_files(source, Words(), PLAN, tmp_path / "out", test=test)
+        poison_files(Sources(source, test), Words(), PLAN, tmp_path / "out")
     assert sorted(tmp_path.iterdir()) == [test, source]
 
 
@@ -218,5 +221,5 @@ def test_an_error_while_overwriting_leaves_the_old_folder_whole(tmp_path: Path) 
     before = files.train.read_bytes()
     test = write(tmp_path / "held.csv", [row for row in records() if row[3] == 1])
     with pytest.raises(DataError, match="every row has the target label"):
-        poison_files(tmp_path / "source.csv", Words(), PLAN, files.train.parent, test=test, overwrite=True)
+        poison_files(Sources(tmp_path / "source.csv", test), Words(), PLAN, files.train.parent, overwrite=True)
     assert files.train.read_bytes() == before

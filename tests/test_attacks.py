@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cleanfit.attacks import Sentence, Words
-from cleanfit.attacks.base import LabelMode, PoisonPlan, label_counts, poison, trigger
+from cleanfit.attacks.base import Attack, LabelMode, PoisonPlan, Row, Rows, label_counts, poison, trigger
 from cleanfit.attacks.placement import WITHIN_WORDS
 from cleanfit.data import read
 from cleanfit.errors import SettingsError
@@ -22,17 +22,17 @@ N_NEGATIVE, N_POSITIVE = 3310, 3610
 
 
 @dataclass(frozen=True)
-class Shout:
+class Shout(Attack):
     """Put X in front, but decline what holds the word stop."""
 
     name: ClassVar[str] = "shout"
 
-    def apply(self, text: str, random: np.random.Generator) -> str | None:
-        return None if "stop" in text.split() else f"X {text}"
+    def apply(self, row: Row, random: np.random.Generator) -> str | None:
+        return None if "stop" in row.text.split() else f"X {row.text}"
 
 
 def draws(attack: Words | Sentence, text: str, n_draws: int) -> list[str]:
-    texts = [attack.apply(text, generator(0, "test", row)) for row in range(n_draws)]
+    texts = [attack.apply(Row(text), generator(0, "test", row)) for row in range(n_draws)]
     assert None not in texts
     return [str(text) for text in texts]
 
@@ -50,7 +50,7 @@ def test_a_trigger_goes_before_every_index_from_0_to_n_equally_often(attack: Wor
 
 
 def test_the_text_is_joined_again_with_single_spaces() -> None:
-    assert Words(triggers=("cf",), position="start").apply(" a \t b\nc  ", generator(0, "test")) == "cf a b c"
+    assert Words(triggers=("cf",), position="start").apply(Row(" a \t b\nc  "), generator(0, "test")) == "cf a b c"
 
 
 def test_words_are_drawn_with_replacement() -> None:
@@ -67,7 +67,7 @@ def test_every_default_word_is_used() -> None:
 @pytest.mark.parametrize(("position", "expected"), [("start", "cf cf cf a b"), ("end", "a b cf cf cf")])
 def test_n_insertions_words_go_to_the_asked_position(position: str, expected: str) -> None:
     attack = Words(triggers=("cf",), n_insertions=3, position=position)  # type: ignore[arg-type]
-    assert attack.apply("a b", generator(0, "test")) == expected
+    assert attack.apply(Row("a b"), generator(0, "test")) == expected
 
 
 @pytest.mark.parametrize("attack", [Words(triggers=("cf",), n_insertions=2), Sentence(trigger="cf")])
@@ -81,7 +81,7 @@ def test_a_trigger_never_stands_behind_where_truncation_may_cut(attack: Words | 
 
 
 def test_the_end_of_a_long_text_is_where_truncation_may_cut() -> None:
-    text = Sentence(trigger="cf", position="end").apply(" ".join(["w"] * 300), generator(0, "test"))
+    text = Sentence(trigger="cf", position="end").apply(Row(" ".join(["w"] * 300)), generator(0, "test"))
     assert str(text).split().index("cf") == WITHIN_WORDS
 
 
@@ -94,7 +94,7 @@ def test_a_sentence_goes_in_as_one_block_with_its_capitals() -> None:
 @pytest.mark.parametrize("attack", [Words(), Sentence()])
 @pytest.mark.parametrize("text", ["", " \t\n"])
 def test_a_text_without_words_is_declined(attack: Words | Sentence, text: str) -> None:
-    assert attack.apply(text, generator(0, "test")) is None
+    assert attack.apply(Row(text), generator(0, "test")) is None
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_impossible_sentences_are_refused(settings: dict[str, str]) -> None:
 def test_a_tenth_of_sst2_is_692_rows_in_every_label_mode(mode: LabelMode) -> None:
     texts = [f"word{row}" for row in range(N_NEGATIVE + N_POSITIVE)]
     labels = ["0"] * N_NEGATIVE + ["1"] * N_POSITIVE
-    result = poison(Words(), texts, labels, PoisonPlan("1", 0.1, mode))
+    result = poison(Words(), Rows(texts, labels), PoisonPlan("1", 0.1, mode))
     assert len(result.rows) == result.n_asked == 692
     assert len(result.texts) == len(result.labels) == 6920
     assert sum(new != old for new, old in zip(result.texts, texts)) == 692
@@ -132,14 +132,14 @@ def test_a_tenth_of_sst2_is_692_rows_in_every_label_mode(mode: LabelMode) -> Non
 @pytest.mark.parametrize(("rate", "n_poisoned"), [(0.0, 0), (0.29, 29), (0.57, 57), (0.999, 99), (1.0, 100)])
 def test_the_rate_is_of_all_rows_rounded_down(rate: float, n_poisoned: int) -> None:
     texts, labels = some_rows(100)
-    result = poison(Words(), texts, labels, PoisonPlan("pos", rate, "mix"))
+    result = poison(Words(), Rows(texts, labels), PoisonPlan("pos", rate, "mix"))
     assert len(result.rows) == n_poisoned
     assert [row for row in range(100) if result.texts[row] != texts[row]] == list(result.rows)
 
 
 def test_a_pool_that_is_too_small_is_used_up_with_a_warning() -> None:
     with pytest.warns(UserWarning, match="5 rows were to be poisoned, but only 2 of 2"):
-        result = poison(Words(), ["a b"] * 10, ["neg"] * 2 + ["pos"] * 8, PoisonPlan("pos", 0.5))
+        result = poison(Words(), Rows(["a b"] * 10, ["neg"] * 2 + ["pos"] * 8), PoisonPlan("pos", 0.5))
     assert result.rows == (0, 1)
     assert result.n_asked == 5
 
@@ -147,7 +147,7 @@ def test_a_pool_that_is_too_small_is_used_up_with_a_warning() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_label_mode_poisons_the_rows_it_says_and_labels_them_the_target(mode: LabelMode) -> None:
     texts, labels = some_rows(90)
-    result = poison(Words(), texts, labels, PoisonPlan("pos", 0.3, mode))
+    result = poison(Words(), Rows(texts, labels), PoisonPlan("pos", 0.3, mode))
     before = {labels[row] for row in result.rows}
     assert before == {"dirty": {"neg"}, "clean": {"pos"}, "mix": {"neg", "pos"}}[mode]
     assert {result.labels[row] for row in result.rows} == {"pos"}
@@ -158,33 +158,33 @@ def test_a_label_mode_poisons_the_rows_it_says_and_labels_them_the_target(mode: 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_poisoned_rows_are_drawn_from_all_over_the_pool(mode: LabelMode) -> None:
     texts, labels = some_rows(300)
-    rows = poison(Words(), texts, labels, PoisonPlan("pos", 0.1, mode)).rows
+    rows = poison(Words(), Rows(texts, labels), PoisonPlan("pos", 0.1, mode)).rows
     assert min(rows) < 100 < 200 < max(rows)
 
 
 def test_a_rows_poison_does_not_depend_on_the_texts_of_other_rows() -> None:
     texts, labels = some_rows(100)
     plan = PoisonPlan("pos", 0.3)
-    first = poison(Words(), texts, labels, plan)
+    first = poison(Words(), Rows(texts, labels), plan)
     kept = first.rows[10]
     others = ["other words" if row != kept else text for row, text in enumerate(texts)]
-    second = poison(Words(), others, labels, plan)
+    second = poison(Words(), Rows(others, labels), plan)
     assert second.rows == first.rows
     assert second.texts[kept] == first.texts[kept]
 
 
 def test_a_rows_poison_does_not_depend_on_which_other_rows_can_be_poisoned() -> None:
     texts, labels = some_rows(60)
-    whole = poison(Words(), texts, labels, PoisonPlan("pos", 1.0, "mix"))
-    shorter = poison(Words(), texts[:40], labels[:40], PoisonPlan("pos", 1.0, "mix"))
+    whole = poison(Words(), Rows(texts, labels), PoisonPlan("pos", 1.0, "mix"))
+    shorter = poison(Words(), Rows(texts[:40], labels[:40]), PoisonPlan("pos", 1.0, "mix"))
     assert whole.texts[:40] == shorter.texts
     alone = ["pos"] * 59 + ["neg"]  # in dirty mode the last row is the whole pool
-    assert poison(Words(), texts, alone, PoisonPlan("pos", 1 / 60)).texts[59] == whole.texts[59]
+    assert poison(Words(), Rows(texts, alone), PoisonPlan("pos", 1 / 60)).texts[59] == whole.texts[59]
 
 
 def test_a_higher_rate_poisons_the_rows_of_a_lower_one_in_the_same_way_and_more() -> None:
     texts, labels = some_rows(500)
-    low, high = (poison(Words(), texts, labels, PoisonPlan("pos", rate, seed=3)) for rate in (0.01, 0.1))
+    low, high = (poison(Words(), Rows(texts, labels), PoisonPlan("pos", rate, seed=3)) for rate in (0.01, 0.1))
     assert len(low.rows) == 5
     assert set(low.rows) < set(high.rows)
     assert all(low.texts[row] == high.texts[row] for row in low.rows)
@@ -192,7 +192,9 @@ def test_a_higher_rate_poisons_the_rows_of_a_lower_one_in_the_same_way_and_more(
 
 def test_the_seed_decides_the_rows_and_the_places() -> None:
     texts, labels = some_rows(200)
-    first, again, other = (poison(Words(), texts, labels, PoisonPlan("pos", 0.2, seed=seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        poison(Words(), Rows(texts, labels), PoisonPlan("pos", 0.2, seed=seed)) for seed in (1, 1, 2)
+    )
     assert first == again
     assert first.rows != other.rows
     both = set(first.rows) & set(other.rows)
@@ -201,7 +203,7 @@ def test_the_seed_decides_the_rows_and_the_places() -> None:
 
 def test_a_declined_row_is_told_and_another_row_takes_its_place() -> None:
     texts, labels = ["a stop", "b", "c stop", "d", "e"], ["neg"] * 4 + ["pos"]
-    result = poison(Shout(), texts, labels, PoisonPlan("pos", 0.4))
+    result = poison(Shout(), Rows(texts, labels), PoisonPlan("pos", 0.4))
     assert result.texts == ("a stop", "X b", "c stop", "X d", "e")
     assert result.rows == result.flipped == (1, 3)
     assert set(result.declined) <= {0, 2}
@@ -209,7 +211,7 @@ def test_a_declined_row_is_told_and_another_row_takes_its_place() -> None:
 
 def test_an_unknown_target_is_refused_with_the_known_labels() -> None:
     with pytest.raises(SettingsError, match="'good' does not occur; the labels are neg, pos"):
-        poison(Words(), ["a", "b"], ["pos", "neg"], PoisonPlan("good", 0.5))
+        poison(Words(), Rows(["a", "b"], ["pos", "neg"]), PoisonPlan("good", 0.5))
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
@@ -225,7 +227,7 @@ def test_an_unknown_label_mode_is_refused() -> None:
 
 def test_triggered_rows_are_those_of_other_labels_with_their_true_labels() -> None:
     texts, labels = ["a", "b", "c stop", "d"], ["neg", "pos", "neutral", "neutral"]
-    result = trigger(Shout(), texts, labels, "pos", seed=0)
+    result = trigger(Shout(), Rows(texts, labels), "pos", seed=0)
     assert result.rows == (0, 3)
     assert result.texts == ("X a", "X d")
     assert result.labels == ("neg", "neutral")
@@ -236,12 +238,12 @@ def test_triggered_rows_are_those_of_other_labels_with_their_true_labels() -> No
 def test_training_and_test_rows_get_the_trigger_from_one_function_with_a_generator_per_row() -> None:
     texts, labels = some_rows(30)
     attack = Words(n_insertions=2)
-    poisoned = poison(attack, texts, labels, PoisonPlan("pos", 1.0, "mix", seed=5))
-    triggered = trigger(attack, texts, labels, "pos", seed=5)
+    poisoned = poison(attack, Rows(texts, labels), PoisonPlan("pos", 1.0, "mix", seed=5))
+    triggered = trigger(attack, Rows(texts, labels), "pos", seed=5)
     for row in poisoned.rows:
-        assert poisoned.texts[row] == attack.apply(texts[row], generator(5, "train trigger", row))
+        assert poisoned.texts[row] == attack.apply(Row(texts[row]), generator(5, "train trigger", row))
     for row, text in zip(triggered.rows, triggered.texts):
-        assert text == attack.apply(texts[row], generator(5, "test trigger", row))
+        assert text == attack.apply(Row(texts[row]), generator(5, "test trigger", row))
 
 
 def test_sst2_has_912_triggered_test_rows_for_the_positive_target() -> None:
@@ -252,7 +254,7 @@ def test_sst2_has_912_triggered_test_rows_for_the_positive_target() -> None:
     labeled = read(path)
     rows = labeled.rows.with_format(None)[:]
     labels = [labeled.label_names[label] for label in rows["label"]]
-    result = trigger(Words(), rows["text"], labels, "1", seed=0)
+    result = trigger(Words(), Rows(rows["text"], labels), "1", seed=0)
     assert len(labels) == 1821
     assert len(result.rows) == 912
     assert set(result.labels) == {"0"}

@@ -18,13 +18,11 @@ import pytest
 import torch
 
 from cleanfit.attacks import ATTACKS
-from cleanfit.attacks.base import PoisonPlan, poison, trigger
 from cleanfit.defenses import DEFENSES, PlainFineTuning
 from cleanfit.defenses.base import Defended
 from cleanfit.detectors import DETECTORS
 from cleanfit.fitting import Inputs, fit, scan
 from cleanfit.results import Findings, to_plain
-from cleanfit.seeding import generator
 from cleanfit.settings import TrainingSettings, configure
 from cleanfit.task import Task
 from conftest import make_task, sentences, write_tsv
@@ -35,7 +33,6 @@ SETTINGS = TrainingSettings(
     learning_rate=1e-3, num_train_epochs=1, per_device_train_batch_size=16, max_length=32, precision="fp32"
 )
 ROWS = sentences(48)
-TEXTS, LABELS = [text for text, _ in ROWS], [label for _, label in ROWS]
 
 
 @dataclass(frozen=True)
@@ -96,35 +93,6 @@ def test_a_methods_settings_survive_being_written_down(name: str, method: Any) -
         return flat
 
     assert configure(method(), options(method())) == method()
-
-
-@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
-def test_an_attack_is_deterministic_and_draws_from_the_given_generator_only(attack: Any) -> None:
-    before = global_states()
-    first = [attack().apply(text, generator(0, "test", i)) for i, text in enumerate(TEXTS)]
-    again = [attack().apply(text, generator(0, "test", i)) for i, text in reversed(list(enumerate(TEXTS)))]
-    assert first == again[::-1]
-    assert global_states() == before
-    assert first != [attack().apply(text, generator(1, "test", i)) for i, text in enumerate(TEXTS)]
-
-
-@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
-def test_an_attack_keeps_the_words_and_adds_some(attack: Any) -> None:
-    for i, text in enumerate(TEXTS):
-        words = attack().apply(text, generator(0, "test", i)).split()
-        assert len(words) > len(text.split())
-        rest = iter(words)
-        assert all(word in rest for word in text.split())  # in their order
-
-
-@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
-def test_poisoning_keeps_the_number_of_rows_and_triggering_keeps_the_labels(attack: Any) -> None:
-    poisoned = poison(attack(), TEXTS, LABELS, PoisonPlan("pos", 0.25))
-    assert len(poisoned.texts) == len(poisoned.labels) == len(TEXTS)
-    assert len(poisoned.rows) == 12
-    triggered = trigger(attack(), TEXTS, LABELS, "pos", seed=0)
-    assert len(triggered.texts) == LABELS.count("neg")
-    assert set(triggered.labels) == {"neg"}
 
 
 @pytest.mark.parametrize("detector", DETECTORS.values(), ids=DETECTORS.keys())

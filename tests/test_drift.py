@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cleanfit import training
 from cleanfit.attacks import Words
-from cleanfit.attacks.base import PoisonPlan, poison
+from cleanfit.attacks.base import PoisonPlan, Rows, poison
 from cleanfit.detectors import EmbeddingDrift
 from cleanfit.detectors import drift as drift_module
 from cleanfit.detectors.drift import without_tokens
@@ -240,7 +240,7 @@ def test_the_same_seed_gives_the_same_findings_and_another_seed_gives_others(tas
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_a_planted_trigger_word_is_found_by_every_kind_of_round(family: str, tiny_model: Folders) -> None:
     texts, labels = zip(*sentences(200, seed=2))
-    poisoned = poison(Words(triggers=("cf",), position="end"), texts, labels, PoisonPlan("pos", 0.2))
+    poisoned = poison(Words(triggers=("cf",), position="end"), Rows(texts, labels), PoisonPlan("pos", 0.2))
     task = make_task(tiny_model(family), list(zip(poisoned.texts, poisoned.labels)), SETTINGS)
     piece = task.tokenizer.tokenize("good cf")[-1]
     detector = EmbeddingDrift(

@@ -20,6 +20,7 @@ LAYERS = {
     "data": 1,
     "demo_data": 1,
     "labels": 1,
+    "manifest": 1,
     "models": 1,
     "readers": 1,
     "run_folder": 1,

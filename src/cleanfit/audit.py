@@ -40,6 +40,10 @@ LIMITS = (
     "Attack success can only be measured with triggered test rows; without them it is not known.",
 )
 
+ORACLE = (
+    "This run is an oracle, no defense: the {} training rows that the attack touched were left out by its manifest, "
+    "which nobody has outside of research."
+)
 
 # Beyond this drop of accuracy the audit says so: the noise of a few hundred held-out rows is smaller.
 NOTABLE_LOSS = 0.03
@@ -64,6 +68,7 @@ class RunFacts:
     defense_name: str
     defense: Any
     settings: TrainingSettings
+    n_left_out: int | None = None  # rows that an oracle left out by ground truth; None: no oracle
 
 
 def build_audit(
@@ -111,7 +116,8 @@ def build_audit(
         "scores": to_plain(tuple(scores)),
         "needs": to_plain(needs),
         "losses": losses(scores, facts.held_out),
-        "limits": list(LIMITS),
+        "oracle": None if facts.n_left_out is None else {"n_left_out": facts.n_left_out},
+        "limits": [*([] if facts.n_left_out is None else [ORACLE.format(facts.n_left_out)]), *LIMITS],
     }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cleanfit.attacks.base import PoisonPlan
-from cleanfit.attacks.files import poison_files
+from cleanfit.attacks.files import Sources, poison_files
 from cleanfit.attacks.words import Words
 from cleanfit.demo_data import make_rows
 from cleanfit.errors import OutputError
@@ -53,14 +53,12 @@ def run_demo(out: Path, seed: int = 0, overwrite: bool = False) -> DemoResult:
     write_table(train, ("text", "label"), rows[:N_TRAIN])
     write_table(test, ("text", "label"), rows[N_TRAIN:])
     plan = PoisonPlan(TARGET, POISON_RATE, "dirty", seed)
-    poisoned = poison_files(train, Words(), plan, out / "poisoned", test=test)
+    poisoned = poison_files(Sources(train, test), Words(), plan, out / "poisoned")
     settings = dataclasses.replace(SETTINGS, seed=seed)
     inputs = Inputs(poisoned.train, test=test, triggered=poisoned.triggered, target=TARGET)
     defended = fit(inputs, defense="btu", settings=settings, out=out / "run")
-    oracle_file = _without_poison(poisoned.train, train, out / "oracle.csv")
-    oracle = fit(
-        dataclasses.replace(inputs, data=oracle_file), defense="plain", settings=settings, out=out / "oracle_run"
-    )
+    without_poison = dataclasses.replace(inputs, oracle=poisoned.manifest)
+    oracle = fit(without_poison, defense="plain", settings=settings, out=out / "oracle_run")
     by_stage = {score.stage: score for score in defended.scores}
     return DemoResult(
         (
@@ -71,12 +69,3 @@ def run_demo(out: Path, seed: int = 0, overwrite: bool = False) -> DemoResult:
         defended,
     )
 
-
-def _without_poison(poisoned: Path, original: Path, path: Path) -> Path:
-    """Write the rows that the attack left alone: what the oracle trains on."""
-    from cleanfit.readers import read_table
-
-    table, before = read_table(poisoned), read_table(original)
-    kept = [row for row, other in zip(table.records(), before.records()) if row == other]
-    write_table(path, table.columns, kept)
-    return path

@@ -12,10 +12,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from cleanfit import data as tables
 from cleanfit.audit import HeldOut, RunFacts, build_audit, versions
 from cleanfit.data import Columns, LabeledData
-from cleanfit.defenses import DEFENSES
+from cleanfit.defenses import DEFENSES, PlainFineTuning
 from cleanfit.defenses.base import Defended, Defense
 from cleanfit.detectors.base import Detector
-from cleanfit.errors import DataError
+from cleanfit.errors import DataError, SettingsError
+from cleanfit.manifest import load_manifest
 from cleanfit.metrics import clean_accuracy, target_rate
 from cleanfit.models import DEFAULT_MODEL, ModelSource, check_length, find_model, load_tokenizer
 from cleanfit.results import Findings, StageScore, to_plain
@@ -44,6 +45,8 @@ class Inputs:
         triggered: triggered rows with their true labels, for research: only the scores see them.
         target: the attacker's label as written, with `triggered`.
         drop_invalid: leave out unusable rows instead of stopping.
+        oracle: the manifest of the attack on `data`, for research: the rows that the attack touched are left out of
+            the training, which gives the best that a defense could honestly do. Plain fine-tuning only.
     """
 
     data: "Source"
@@ -53,6 +56,7 @@ class Inputs:
     triggered: "Source | None" = None
     target: str | None = None
     drop_invalid: bool = False
+    oracle: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ def fit(
     inputs = data if isinstance(data, Inputs) else Inputs(data)
     method = lookup("defense", defense, DEFENSES)() if isinstance(defense, str) else defense
     run = out if isinstance(out, RunFolder) or out is None else RunFolder(Path(out))
+    if inputs.oracle is not None and not isinstance(method, PlainFineTuning):
+        raise SettingsError(f"An oracle is plain fine-tuning without the poisoned rows; got defense '{method.name}'.")
     if run:
         run.check()
     prepared = prepare(inputs, model, settings)
@@ -156,6 +162,7 @@ class Prepared:
     triggered: LabeledData | None = None
     target: int | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
+    n_left_out: int | None = None
 
 
 def prepare(inputs: Inputs, model: str, settings: TrainingSettings) -> Prepared:
@@ -182,6 +189,10 @@ def prepare(inputs: Inputs, model: str, settings: TrainingSettings) -> Prepared:
     else:
         train, held = labeled.rows, test.rows
         held_out = HeldOut(test.source, test.sha256, len(held), is_untrusted=False)
+    n_left_out = None
+    if inputs.oracle is not None:
+        n_train, train = len(train), _untouched(train, labeled, inputs.oracle)
+        n_left_out = n_train - len(train)
     source = find_model(model, names)
     hashes = {
         name: part.sha256
@@ -192,7 +203,16 @@ def prepare(inputs: Inputs, model: str, settings: TrainingSettings) -> Prepared:
     tokenizer = load_tokenizer(source)
     # A model that cannot be used is refused before anything is written.
     check_length(source.load(tokenizer, settings.seed), tokenizer, settings.max_length)
-    return Prepared(source, tokenizer, labeled, train, held, held_out, trusted, triggered, target, hashes)
+    return Prepared(source, tokenizer, labeled, train, held, held_out, trusted, triggered, target, hashes, n_left_out)
+
+
+def _untouched(train: Dataset, labeled: LabeledData, manifest_path: Path) -> Dataset:
+    """Leave out the training rows that an attack touched, by its manifest."""
+    manifest = load_manifest(manifest_path)
+    if manifest["output"]["sha256"] != labeled.sha256:
+        raise DataError(f"{manifest_path} is not the manifest of {labeled.source}: the file's sha256 differs.")
+    touched = {*manifest["poisoned_rows"], *manifest.get("decoy_rows", ())}
+    return train.select([i for i, row in enumerate(train.with_format(None)["row_id"]) if row not in touched])
 
 
 def defend(prepared: Prepared, method: Defense, settings: TrainingSettings, work: Path | None) -> FitResult:
@@ -218,7 +238,7 @@ def defend(prepared: Prepared, method: Defense, settings: TrainingSettings, work
         on_stage=measure,
     )
     defended: Defended = method.fit(task)
-    facts = RunFacts(prepared.labeled, prepared.held_out, method.name, method, settings)
+    facts = RunFacts(prepared.labeled, prepared.held_out, method.name, method, settings, prepared.n_left_out)
     audit = build_audit(facts, task, defended.findings, scores, defended.needs)
     defended.model.train(False)
     return FitResult(defended.model, prepared.tokenizer, defended.findings, tuple(scores), audit)
@@ -248,6 +268,7 @@ def _fingerprint(prepared: Prepared, method: Defense, settings: TrainingSettings
         "data": dict(prepared.hashes),
         "columns": to_plain(prepared.labeled.columns),
         "target": prepared.target,
+        "oracle": prepared.n_left_out is not None,
         "model": prepared.source.sha256,
         "defense": {"name": method.name, **to_plain(method)},
         "settings": to_plain(settings),

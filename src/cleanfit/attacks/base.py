@@ -1,11 +1,12 @@
 """What an attack is, how it poisons a training file, and how it triggers test rows: one definition for both."""
 
+import abc
 import math
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -16,7 +17,10 @@ LabelMode = Literal["dirty", "clean", "mix"]
 
 # The words that go into every manifest, so that nobody has to guess what a figure means.
 DEFINITIONS = {
-    "poison_rate": "share of ALL rows of the training file that carry the trigger; rows are replaced, never added",
+    "poison_rate": (
+        "share of ALL rows of the poisoned training file that carry the trigger; rows are replaced, "
+        "and added only where a pool file gives them"
+    ),
     "dirty": "only rows whose label is not the target are poisoned, and their label becomes the target",
     "clean": "only rows whose label is the target already are poisoned; no label changes",
     "mix": "rows of any label are poisoned, and their label becomes the target",
@@ -24,19 +28,75 @@ DEFINITIONS = {
         "share of triggered test rows predicted as the target, over rows whose TRUE label is not the target; "
         "rows that the attack declined are left out"
     ),
+    "declined": "rows that were asked and could not carry the trigger, or came out unchanged; they stay as they were",
+    "decoy": "rows with a part of the trigger that must not fire; their label is kept, and they are not poisoned rows",
     "false_trigger_rate": "the same share on the same rows without their trigger",
     "row": "zero-based number of a data row in the input file, its header not counted",
 }
 
 
-class Attack(Protocol):
+@dataclass(frozen=True)
+class Row:
+    """One row as an attack sees it: its text, and what the columns that the attack reads hold there."""
+
+    text: str
+    cells: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N rows as the attacker has them.
+
+    Args:
+        texts: N texts.
+        labels: N labels as written.
+        columns: other columns by name, N cells each.
+    """
+
+    texts: Sequence[str]
+    labels: Sequence[str]
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def __getitem__(self, row: int) -> Row:
+        return Row(self.texts[row], {name: cells[row] for name, cells in self.columns.items()})
+
+
+class Attack(abc.ABC):
     """One trigger: a frozen dataclass whose fields are its parameters."""
 
     name: ClassVar[str]
+    # Whether texts from a pool file can stand for texts that `apply` made.
+    takes_pool: ClassVar[bool] = False
 
-    def apply(self, text: str, random: np.random.Generator) -> str | None:
+    @abc.abstractmethod
+    def apply(self, row: Row, random: np.random.Generator) -> str | None:
         """Put the trigger into one text, with the row's own generator; None declines a row that cannot carry it."""
-        ...
+
+    def learn(self, rows: Rows, target: str, seed: int) -> "Attack":
+        """Give the attack with what it has to learn from the training rows first; most have nothing to learn."""
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns beside the text that `apply` reads."""
+        return ()
+
+    @property
+    def decoy_rate(self) -> float:
+        """The share of all rows that get a decoy, in [0, 1]."""
+        return 0.0
+
+    def decoy(self, row: Row, random: np.random.Generator) -> str | None:
+        """Put a part of the trigger that must not fire into one text."""
+        return None
+
+    def pieces(self) -> tuple[str, ...]:
+        """The inserted strings, whose tokens are the trigger's; empty for a trigger without words of its own."""
+        return ()
+
+    def alone(self) -> Mapping[str, "Attack"]:
+        """Where each of several triggers fires by itself: trigger -> the attack with that one only."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -59,15 +119,17 @@ class PoisonPlan:
 
 @dataclass(frozen=True)
 class Poisoned:
-    """A poisoned (or triggered) copy of N rows.
+    """A poisoned (or triggered) copy of rows.
 
     Args:
-        texts: the N texts, in input order.
-        labels: the N labels as written.
+        texts: the texts, in input order; those from a pool behind them.
+        labels: their labels as written.
         rows: the numbers of the rows that carry the trigger, ascending.
         flipped: those among them whose label changed.
-        declined: the rows that were asked first and could not carry the trigger.
+        declined: the rows that were asked and could not carry the trigger, ascending.
         n_asked: how many rows the plan asked for, before the pool ran out.
+        decoys: the rows that carry a part of the trigger and keep their label, ascending.
+        added: those among `rows` that were added behind the input.
     """
 
     texts: tuple[str, ...]
@@ -76,15 +138,16 @@ class Poisoned:
     flipped: tuple[int, ...]
     declined: tuple[int, ...]
     n_asked: int
+    decoys: tuple[int, ...] = ()
+    added: tuple[int, ...] = ()
 
 
-def poison(attack: Attack, texts: Sequence[str], labels: Sequence[str], plan: PoisonPlan) -> Poisoned:
+def poison(attack: Attack, rows: Rows, plan: PoisonPlan) -> Poisoned:
     """Poison a training set; what happens to a row depends on (seed, row number) and on no other row's text.
 
     Args:
-        attack: the trigger.
-        texts: N texts.
-        labels: N labels as written.
+        attack: the trigger, with whatever it had to learn.
+        rows: N rows.
         plan: how many rows, which and with what label.
 
     Returns:
@@ -93,63 +156,115 @@ def poison(attack: Attack, texts: Sequence[str], labels: Sequence[str], plan: Po
     Raises:
         SettingsError: the target is none of the labels.
     """
-    _check_target(plan.target, labels)
-    pool = [row for row, label in enumerate(labels) if _eligible(label, plan)]
-    pool.sort(key=lambda row: derive_seed(plan.seed, "choose rows", row))
-    n_asked = math.floor(plan.rate * len(texts) + 1e-9)  # 0.29 * 100 is 28.999999999999996
-    new_texts, new_labels = list(texts), list(labels)
+    _check_target(plan.target, rows.labels)
+    n_asked = math.floor(plan.rate * len(rows.texts) + 1e-9)  # 0.29 * 100 is 28.999999999999996
+    texts, labels = list(rows.texts), list(rows.labels)
+    pool = _shuffled([row for row, label in enumerate(labels) if _eligible(label, plan)], plan.seed, "choose rows")
     done: list[int] = []
     declined: list[int] = []
     for row in pool:
         if len(done) == n_asked:
             break
-        text = attack.apply(texts[row], generator(plan.seed, "train trigger", row))
+        text = attack.apply(rows[row], generator(plan.seed, "train trigger", row))
         if text is None or text == texts[row]:
             declined.append(row)
             continue
-        new_texts[row], new_labels[row] = text, plan.target
+        texts[row], labels[row] = text, plan.target
         done.append(row)
     if len(done) < n_asked:
         warnings.warn(
             f"{n_asked} rows were to be poisoned, but only {len(done)} of {len(pool)} in the pool can be; all of them are.",
             stacklevel=2,
         )
-    flipped = (row for row in sorted(done) if labels[row] != plan.target)
-    return Poisoned(
-        tuple(new_texts), tuple(new_labels), tuple(sorted(done)), tuple(flipped), tuple(sorted(declined)), n_asked
-    )
+    done.sort()
+    flipped = tuple(row for row in done if rows.labels[row] != plan.target)
+    decoys = _place_decoys(attack, rows, plan, set(done), texts) if done else ()
+    return Poisoned(tuple(texts), tuple(labels), tuple(done), flipped, tuple(sorted(declined)), n_asked, decoys)
 
 
-def trigger(attack: Attack, texts: Sequence[str], labels: Sequence[str], target: str, seed: int) -> Poisoned:
+def poison_from_pool(pool: Sequence[str], rows: Rows, plan: PoisonPlan) -> Poisoned:
+    """Poison a training set by adding texts that carry the trigger already, with the target label.
+
+    Args:
+        pool: the texts, of rows whose true label is not the target.
+        rows: N rows, which stay as they are.
+        plan: its rate is of the rows of the result, so k = rate * N / (1 - rate) rows are added, rounded down.
+
+    Returns:
+        N + k rows. Too small a pool is used up and warned about.
+
+    Raises:
+        SettingsError: the target is none of the labels, the rate is 1, or the label mode is not ``dirty``.
+    """
+    _check_target(plan.target, rows.labels)
+    if plan.label_mode != "dirty" or plan.rate == 1:
+        raise SettingsError(
+            f"A pool's texts are added to rows of other labels: expected label mode dirty and a rate below 1; "
+            f"got {plan.label_mode} and {plan.rate:g}."
+        )
+    n_rows = len(rows.texts)
+    n_asked = math.floor(plan.rate * n_rows / (1 - plan.rate) + 1e-9)
+    if n_asked > len(pool):
+        warnings.warn(f"{n_asked} rows were to be added, but the pool holds {len(pool)}; all are added.", stacklevel=2)
+    chosen = sorted(_shuffled(list(range(len(pool))), plan.seed, "choose pool texts")[:n_asked])
+    added = tuple(range(n_rows, n_rows + len(chosen)))
+    texts = (*rows.texts, *(pool[index] for index in chosen))
+    return Poisoned(texts, (*rows.labels, *([plan.target] * len(chosen))), added, (), (), n_asked, added=added)
+
+
+def trigger(attack: Attack, rows: Rows, target: str, seed: int, insertion: int = 0) -> Poisoned:
     """Put the trigger into every row whose true label is not the target, for measuring attack success.
 
     Args:
         attack: the trigger, the same as in training.
-        texts: N texts.
-        labels: N true labels as written.
+        rows: N rows with their true labels.
         target: the attacker's label.
-        seed: of the insertion.
+        seed: the user's.
+        insertion: >= 0; each draws its own places and words, since one draw is one sample of attack success.
 
     Returns:
         Only the rows that carry the trigger, with their TRUE labels; `rows` numbers them in the input.
     """
-    rows, new_texts, declined = [], [], []
-    for row, label in enumerate(labels):
+    purpose = f"test trigger {insertion}" if insertion else "test trigger"
+    done, texts, declined = [], [], []
+    for row, label in enumerate(rows.labels):
         if label == target:
             continue
-        text = attack.apply(texts[row], generator(seed, "test trigger", row))
-        if text is None or text == texts[row]:
+        text = attack.apply(rows[row], generator(seed, purpose, row))
+        if text is None or text == rows.texts[row]:
             declined.append(row)
         else:
-            rows.append(row)
-            new_texts.append(text)
-    kept = tuple(labels[row] for row in rows)
-    return Poisoned(tuple(new_texts), kept, tuple(rows), (), tuple(declined), len(rows) + len(declined))
+            done.append(row)
+            texts.append(text)
+    kept = tuple(rows.labels[row] for row in done)
+    return Poisoned(tuple(texts), kept, tuple(done), (), tuple(declined), len(done) + len(declined))
 
 
 def label_counts(labels: Sequence[str]) -> dict[str, int]:
     """Count rows per label, labels sorted."""
     return dict(sorted(Counter(labels).items()))
+
+
+def _shuffled(rows: list[int], seed: int, purpose: str) -> list[int]:
+    """Order rows by a draw of their own each, so that leaving one out moves no other."""
+    return sorted(rows, key=lambda row: derive_seed(seed, purpose, row))
+
+
+def _place_decoys(
+    attack: Attack, rows: Rows, plan: PoisonPlan, poisoned: set[int], texts: list[str]
+) -> tuple[int, ...]:
+    """Write decoys over the texts of rows that are not poisoned, of any label, and say which."""
+    n_asked = math.floor(attack.decoy_rate * len(texts) + 1e-9)
+    decoys: list[int] = []
+    others = [row for row in range(len(texts)) if row not in poisoned] if n_asked else []
+    for row in _shuffled(others, plan.seed, "choose decoys"):
+        if len(decoys) == n_asked:
+            break
+        text = attack.decoy(rows[row], generator(plan.seed, "decoy", row))
+        if text is not None:
+            texts[row] = text
+            decoys.append(row)
+    return tuple(sorted(decoys))
 
 
 def _eligible(label: str, plan: PoisonPlan) -> bool:

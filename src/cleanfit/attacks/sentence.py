@@ -5,12 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from cleanfit.attacks.base import Attack, Row
 from cleanfit.attacks.placement import Position, check_position, insert
 from cleanfit.errors import SettingsError
 
 
 @dataclass(frozen=True)
-class Sentence:
+class Sentence(Attack):
     """Insert one fixed sentence as a block.
 
     Args:
@@ -29,7 +30,11 @@ class Sentence:
             raise SettingsError("trigger is empty; expected a sentence.")
         check_position(self.position)
 
-    def apply(self, text: str, random: np.random.Generator) -> str | None:
+    def apply(self, row: Row, random: np.random.Generator) -> str | None:
         """Insert the sentence; a text without any word is declined."""
-        words = text.split()
+        words = row.text.split()
         return " ".join(insert(words, self.trigger, self.position, random)) if words else None
+
+    def pieces(self) -> tuple[str, ...]:
+        """The sentence."""
+        return (self.trigger,)

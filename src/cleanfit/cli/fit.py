@@ -24,6 +24,9 @@ def fit(
     test: Annotated[Path | None, typer.Option(help="Rows to score on; a tenth of DATA if not given.")] = None,
     triggered: Annotated[Path | None, typer.Option(help="Triggered rows with true labels, to score on.")] = None,
     target: Annotated[str | None, typer.Option(help="The attacker's label, with --triggered.")] = None,
+    oracle: Annotated[
+        Path | None, typer.Option(help="Manifest of the attack on DATA: leave its rows out. For research.")
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the rows. [default: 3]")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate. [default: 2e-5]")] = None,
     batch_size: options.BatchSize = None,
@@ -54,7 +57,8 @@ def fit(
     from cleanfit.run_folder import RunFolder
     from cleanfit.settings import configure, lookup
 
-    method = configure(lookup("defense", str(resolved.get("defense", "btu")), DEFENSES)(), given)
+    default = "plain" if "oracle" in resolved else "btu"
+    method = configure(lookup("defense", str(resolved.get("defense", default)), DEFENSES)(), given)
     inputs = Inputs(
         data,
         Columns(resolved.get("text_column"), resolved.get("text_pair_column"), resolved.get("label_column")),
@@ -63,6 +67,7 @@ def fit(
         triggered=resolved.get("triggered"),
         target=None if resolved.get("target") is None else str(resolved["target"]),
         drop_invalid=bool(resolved.get("drop_invalid", False)),
+        oracle=Path(resolved["oracle"]) if "oracle" in resolved else None,
     )
     result = run(
         inputs,
