@@ -1,5 +1,6 @@
 """The main path from a file to a saved run, on tiny models."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from cleanfit import EmbeddingDrift, Inputs, TokenUnlearning, TrainingSettings, fit
-from cleanfit.errors import DataError
+from cleanfit.attacks import Words
+from cleanfit.attacks.base import PoisonPlan
+from cleanfit.attacks.files import Sources, poison_files
+from cleanfit.errors import DataError, SettingsError
 from conftest import FAMILIES, read_csv, sentences, write_tsv
 
 QUICK = TrainingSettings(num_train_epochs=1, learning_rate=1e-3, per_device_train_batch_size=16, max_length=32)
@@ -60,3 +64,38 @@ def test_the_trusted_rows_tune_the_model_and_may_not_be_the_test_rows(
     assert result.audit["needs"]["trusted_rows"] == 30
     with pytest.raises(DataError, match="hold the same rows"):
         fit(Inputs(data, trusted=other, test=other), model=tiny_model("bert"), defense="plain", settings=QUICK)
+
+
+def test_an_oracle_trains_on_exactly_the_rows_that_the_attack_left_alone(
+    tiny_model: Callable[[str], str], tmp_path: Path
+) -> None:
+    source = write_tsv(tmp_path / "train.tsv", sentences(60))
+    files = poison_files(Sources(source), Words(), PoisonPlan("pos", 0.2), tmp_path / "bad")
+    manifest = json.loads(files.manifest.read_text(encoding="utf-8"))
+    test = write_tsv(tmp_path / "test.tsv", sentences(20, seed=1))
+    kept = [row for i, row in enumerate(sentences(60)) if i not in manifest["poisoned_rows"]]
+    by_hand = write_tsv(tmp_path / "kept.tsv", kept)
+    assert len(kept) == 48
+    oracle = fit(
+        Inputs(files.train, test=test, oracle=files.manifest),
+        model=tiny_model("bert"),
+        defense="plain",
+        settings=QUICK,
+    )
+    expected = fit(Inputs(by_hand, test=test), model=tiny_model("bert"), defense="plain", settings=QUICK)
+    for one, other in zip(oracle.model.parameters(), expected.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert oracle.audit["oracle"] == {"n_left_out": 12}
+    assert oracle.audit["limits"][0].startswith("This run is an oracle, no defense: the 12 training rows")
+    assert expected.audit["oracle"] is None
+
+
+def test_an_oracle_is_plain_fine_tuning_on_the_file_of_its_manifest(
+    tiny_model: Callable[[str], str], tmp_path: Path
+) -> None:
+    source = write_tsv(tmp_path / "train.tsv", sentences(60))
+    files = poison_files(Sources(source), Words(), PoisonPlan("pos", 0.2), tmp_path / "bad")
+    with pytest.raises(SettingsError, match="got defense 'btu'"):
+        fit(Inputs(files.train, oracle=files.manifest), model=tiny_model("bert"), settings=QUICK)
+    with pytest.raises(DataError, match=r"is not the manifest of .*train\.tsv"):
+        fit(Inputs(source, oracle=files.manifest), model=tiny_model("bert"), defense="plain", settings=QUICK)

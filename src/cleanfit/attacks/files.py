@@ -86,7 +86,8 @@ def poison_files(
     """
     if out.exists() and not overwrite:
         raise OutputError(f"'{out}' exists already. Pass --overwrite to replace it, or another --out.")
-    labeled, rows = _read(sources.train, sources.columns, attack, sources.aligned)
+    reader = None if sources.pool else attack  # a pool's texts need nothing of the training rows
+    labeled, rows = _read(sources.train, sources.columns, reader, sources.aligned)
     test = None
     if sources.test is not None:
         test = _read(sources.test, labeled.columns, attack, sources.test_aligned, labeled.label_names)
@@ -119,11 +120,11 @@ def poison_files(
 
 
 def _read(
-    path: Path, columns: Columns, attack: Attack, aligned: Path | None, label_names: tuple[str, ...] | None = None
+    path: Path, columns: Columns, attack: Attack | None, aligned: Path | None, names: tuple[str, ...] | None = None
 ) -> tuple[LabeledData, Rows]:
-    labeled = read(path, columns, label_names=label_names)
+    labeled = read(path, columns, label_names=names)
     cells = labeled.rows.with_format(None)[:]
-    others = _other_columns(path, attack, aligned, len(labeled.rows)) if attack.columns or aligned else {}
+    others = _other_columns(path, attack, aligned, len(labeled.rows)) if attack and (attack.columns or aligned) else {}
     return labeled, Rows(cells["text"], [labeled.label_names[label] for label in cells["label"]], others)
 
 
