@@ -24,7 +24,9 @@ from conftest import sentences
 N_ROWS = 60
 MODES: tuple[LabelMode, ...] = ("dirty", "clean", "mix")
 # Options without which an attack cannot run in a test.
-OPTIONS: dict[str, dict[str, Any]] = {}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "lws": {"clean_epochs": 1, "joint_epochs": 4, "choice_learning_rate": 0.3, "learning_rate": 1e-3, "max_length": 32}
+}
 
 Make = Callable[[str], Attack]
 every_attack = pytest.mark.parametrize("name", sorted(ATTACKS))

@@ -245,6 +245,7 @@ def _manifest(
         "schema_version": MANIFEST_SCHEMA_VERSION,
         "definitions": DEFINITIONS,
         "attack": {"name": attack.name, **to_plain(attack)},
+        "about": str(type(attack).__doc__).strip().splitlines()[0],
         "pieces": list(attack.pieces()),
         "plan": to_plain(plan),
         "columns": to_plain(labeled.columns),
