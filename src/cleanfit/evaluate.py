@@ -1,15 +1,23 @@
-"""Score a finished classifier on clean and on triggered rows."""
+"""Score a finished classifier on clean and on triggered rows, and what its run found against the ground truth."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cleanfit import data as tables
+from cleanfit import metrics
 from cleanfit.data import Columns
-from cleanfit.errors import DataError
-from cleanfit.fitting import score_stage
-from cleanfit.models import find_model, load_finished, load_tokenizer
-from cleanfit.results import StageScore
+from cleanfit.detection import score_findings
+from cleanfit.errors import DataError, SettingsError
+from cleanfit.manifest import check_same, load_manifest
+from cleanfit.models import check_length, find_model, load_finished, load_tokenizer
+from cleanfit.scores import AttackScore, Evaluation, ReferenceScore, TriggeredScore
 from cleanfit.settings import TrainingSettings
-from cleanfit.task import Task
+from cleanfit.training import predict
 
 
 def evaluate(
@@ -18,36 +26,230 @@ def evaluate(
     *,
     triggered: Path | None = None,
     target: str | None = None,
+    manifest: Path | None = None,
+    reference: str | None = None,
     columns: Columns = Columns(),
     settings: TrainingSettings = TrainingSettings(),
-) -> StageScore:
-    """Measure clean accuracy and, with triggered rows, attack success rate and its baseline.
+) -> Evaluation:
+    """Measure a model on clean rows, on triggered rows, and its run's findings against the manifest.
 
     Args:
-        model: a folder or hub name of a fine-tuned classifier.
-        clean: rows without triggers.
-        triggered: triggered rows with their true labels.
+        model: a folder or hub name of a fine-tuned classifier, or a folder that `cleanfit fit` wrote.
+        clean: test rows without triggers; with `manifest`, the very file that was triggered.
+        triggered: triggered rows with their true labels; not with `manifest`.
         target: the attacker's label as written, with `triggered`.
-        columns: which columns hold text and label.
+        manifest: the manifest.json of the attack; it names the target, and the triggered files beside it.
+        reference: a clean model, named like `model`: its rate on the triggered rows becomes the baseline.
+        columns: which columns hold text and label; None means as the manifest says, or else guessed.
         settings: batch size, length, precision and device.
 
     Returns:
-        The scores, as stage ``evaluated``.
+        The scores. Those of the detection need `manifest`, and a run folder as `model`.
 
     Raises:
-        DataError: a file is not usable, or only one of `triggered` and `target` was given.
-        ModelError: the model cannot be loaded.
+        DataError: a file is not usable or not the one that the manifest names, the run was fitted on other data, or
+            only one of `triggered` and `target` was given.
+        ModelError: a model cannot be loaded.
+        SettingsError: `manifest` beside `triggered` or `target`, or more tokens per row than a model can read.
     """
+    if manifest is not None and not (triggered is None and target is None):
+        raise SettingsError(
+            "The manifest names the triggered files and the target: leave --triggered and --target out."
+        )
     if (triggered is None) != (target is None):
         raise DataError("Triggered rows need a target label, and a target label needs triggered rows: pass both.")
-    source = find_model(model, ())
-    tokenizer = load_tokenizer(source)
-    loaded, names = load_finished(source, tokenizer)
-    if target is not None and target not in names:
-        raise DataError(f"The target label '{target}' is none of the model's labels: {', '.join(names)}.")
-    task = Task(source, tokenizer, tables.read(clean, columns, label_names=names).rows, settings)
-    test, attacked = (
-        path and tables.tokenize(tables.read(path, columns, label_names=names).rows, tokenizer, settings.max_length)
-        for path in (clean, triggered)
+    truth = None if manifest is None else load_manifest(manifest)
+    if manifest is not None and truth is not None:
+        files = _named_files(manifest, truth, clean, columns)
+    else:
+        given = () if triggered is None else (TriggeredFile(triggered),)
+        files = _Files(clean, columns, given, target)
+    scored = _Classifier.load(model, settings, files.target)
+    other = None if reference is None else _Classifier.load(reference, settings, files.target)
+    run = _run_folder(model)
+    rows, tokens = score_findings(run, truth, scored.tokenizer) if run and truth else (None, None)
+    base = scored.predict(clean, files.columns)
+    compared = None if other is None else _score_reference(other, files)
+    return Evaluation(
+        model=model,
+        n_rows=len(base.labels),
+        clean_accuracy=metrics.clean_accuracy(base.probabilities, base.labels),
+        macro_f1=metrics.macro_f1(base.probabilities, base.labels),
+        per_class=metrics.per_class(base.probabilities, base.labels, scored.names),
+        attack=_score_attack(scored, base, files, compared),
+        reference=compared,
+        rows=rows,
+        tokens=tokens,
     )
-    return score_stage(task, "evaluated", loaded, test, attacked, None if target is None else names.index(target))
+
+
+@dataclass(frozen=True)
+class TriggeredFile:
+    """A file of triggered rows and what the manifest says of it.
+
+    Args:
+        path: of the file.
+        rows: for each of its rows the number of the clean test row it was made of; None if nothing tells.
+        n_declined: test rows that the attack could not change; None if nothing tells.
+        insertion: number of the draw of places and words.
+        trigger: the only trigger in it, or None for the attack as it is.
+    """
+
+    path: Path
+    rows: tuple[int, ...] | None = None
+    n_declined: int | None = None
+    insertion: int = 0
+    trigger: str | None = None
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a model says of N rows: (N, C) probabilities, beside the (N,) true classes."""
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What a model is scored on; the target is None where nothing is triggered."""
+
+    clean: Path
+    columns: Columns
+    triggered: tuple[TriggeredFile, ...] = ()
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class _Classifier:
+    """A loaded model; `target_id` is the target's class in its own order of labels, 0 where there is no target."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    names: tuple[str, ...]
+    settings: TrainingSettings
+    target_id: int
+
+    @classmethod
+    def load(cls, name: str, settings: TrainingSettings, target: str | None) -> "_Classifier":
+        """Load a model, or that of a run folder."""
+        run = _run_folder(name)
+        source = find_model(name if run is None else str(run / "model"), ())
+        tokenizer = load_tokenizer(source)
+        model, names = load_finished(source, tokenizer)
+        check_length(model, tokenizer, settings.max_length)
+        if target is not None and target not in names:
+            raise DataError(f"The target label '{target}' is none of the labels of '{name}': {', '.join(names)}.")
+        return cls(name, model, tokenizer, names, settings, 0 if target is None else names.index(target))
+
+    def predict(self, path: Path, columns: Columns) -> Predicted:
+        """Read a file, with this model's labels, and predict its rows."""
+        labeled = tables.read(path, columns, label_names=self.names)
+        rows = tables.tokenize(labeled.rows, self.tokenizer, self.settings.max_length)
+        return Predicted(predict(self.model, rows, self.tokenizer, self.settings), np.asarray(rows["label"]))
+
+
+def score_triggered(file: TriggeredFile, predicted: Predicted, clean: Predicted, target_id: int) -> TriggeredScore:
+    """Score one file of triggered rows.
+
+    Args:
+        file: which rows they are.
+        predicted: for the rows of the file.
+        clean: for the whole clean test file; the false-trigger rate is of exactly the same rows where the manifest
+            names them, else of all rows of other labels than the target.
+        target_id: the target's class.
+
+    Returns:
+        The rates.
+
+    Raises:
+        DataError: the rows do not fit the clean ones.
+    """
+    without = clean
+    if file.rows is not None:
+        numbers = np.asarray(file.rows, dtype=np.int64)
+        is_known = len(numbers) == len(predicted.labels) and bool((numbers < len(clean.labels)).all())
+        if not is_known or not np.array_equal(clean.labels[numbers], predicted.labels):
+            raise DataError(
+                f"{file.path}: its {len(predicted.labels)} rows and labels are not those that the manifest names in the "
+                "clean test file; expected the same columns in both (see --label-column)."
+            )
+        without = Predicted(clean.probabilities[numbers], clean.labels[numbers])
+    return TriggeredScore(
+        file=file.path.name,
+        insertion=file.insertion,
+        trigger=file.trigger,
+        n_triggered=int((predicted.labels != target_id).sum()),
+        n_declined=file.n_declined,
+        attack_success_rate=metrics.target_rate(predicted.probabilities, predicted.labels, target_id),
+        false_trigger_rate=metrics.target_rate(without.probabilities, without.labels, target_id),
+        label_flip_rate=metrics.label_flip_rate(predicted.probabilities, predicted.labels, target_id),
+    )
+
+
+def _score_attack(
+    scored: _Classifier, clean: Predicted, files: _Files, reference: ReferenceScore | None
+) -> AttackScore | None:
+    if files.target is None:
+        return None
+    outcomes = [
+        score_triggered(file, scored.predict(file.path, files.columns), clean, scored.target_id)
+        for file in files.triggered
+    ]
+    whole = tuple(outcome for outcome in outcomes if outcome.trigger is None)
+    single = tuple(outcome for outcome in outcomes if outcome.trigger is not None)
+    success = metrics.mean_interval([outcome.attack_success_rate for outcome in whole])
+    false = float(np.mean([outcome.false_trigger_rate for outcome in whole]))
+    measured = None if reference is None else reference.triggered_target_rate
+    worst = max(single, key=lambda outcome: outcome.attack_success_rate, default=None)
+    return AttackScore(
+        target=files.target,
+        attack_success_rate=success,
+        false_trigger_rate=false,
+        label_flip_rate=float(np.mean([outcome.label_flip_rate for outcome in whole])),
+        net_attack_success_rate=metrics.net_attack_success_rate(success.mean, false if measured is None else measured),
+        baseline="false_trigger" if measured is None else "reference",
+        is_same_rows=all(file.rows is not None for file in files.triggered),
+        insertions=whole,
+        per_trigger=single,
+        worst_trigger=None if worst is None else worst.trigger,
+    )
+
+
+def _score_reference(other: _Classifier, files: _Files) -> ReferenceScore:
+    clean = other.predict(files.clean, files.columns)
+    whole = [other.predict(file.path, files.columns) for file in files.triggered if file.trigger is None]
+    rates = [metrics.target_rate(part.probabilities, part.labels, other.target_id) for part in whole]
+    accuracy = metrics.clean_accuracy(clean.probabilities, clean.labels)
+    return ReferenceScore(other.name, accuracy, float(np.mean(rates)) if rates else None)
+
+
+def _named_files(manifest: Path, truth: Mapping[str, Any], clean: Path, columns: Columns) -> _Files:
+    """Find the files that a manifest names, and check that they are unchanged."""
+    written = truth.get("columns") or {}
+    columns = Columns(
+        columns.text or written.get("text"),
+        columns.text_pair or written.get("text_pair"),
+        columns.label or written.get("label"),
+    )
+    test = truth.get("test")
+    if not test:  # the training file alone was poisoned: clean scores and detection
+        return _Files(clean, columns)
+    # The manifest of imported data may know neither the clean test file nor which of its rows were triggered.
+    if test["input"] is not None:
+        check_same(clean, test["input"]["sha256"], f"the clean test file '{test['input']['name']}' of {manifest}")
+    triggered = []
+    for entry in test["files"]:
+        path, rows, declined = manifest.parent / entry["name"], entry["rows"], entry["declined_rows"]
+        check_same(path, entry["sha256"], f"the triggered file that {manifest} names: it was changed")
+        numbers = None if rows is None or test["input"] is None else tuple(rows)
+        n_declined = None if declined is None else len(declined)
+        triggered.append(TriggeredFile(path, numbers, n_declined, entry["insertion"], entry["trigger"]))
+    return _Files(clean, columns, tuple(triggered), truth["plan"]["target"])
+
+
+def _run_folder(model: str) -> Path | None:
+    """Give the folder if it is a whole run, not only a model."""
+    folder = Path(model)
+    return folder if (folder / "audit.json").is_file() and (folder / "model").is_dir() else None
