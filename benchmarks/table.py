@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attack_tables
+
 ROOT = Path(__file__).parent
 PAGE = ROOT.parent / "docs" / "benchmarks.md"
 NAMES = {
@@ -38,6 +40,12 @@ def render(cells: list[dict[str, Any]]) -> str:
         parts.append(
             f"## {data}, {attack}, {mode} {rate:.0%}, {epochs:g} epochs, seed {seed}\n\n{_table(members)}\n\n{_notes(members)}"
         )
+    measured = [json.loads(path.read_text()) for path in sorted((ROOT / "results" / "attacks").glob("*.json"))]
+    if measured:
+        parts.append(attack_tables.attacks(measured))
+    checked = ROOT / "results" / "attack_counts.json"
+    if checked.exists():
+        parts.append(attack_tables.counts(json.loads(checked.read_text())))
     return "\n\n".join(parts) + "\n"
 
 

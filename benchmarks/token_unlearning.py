@@ -12,18 +12,17 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+from provenance import provenance
 from transformers.utils import logging as transformers_logging
 
 from cleanfit import EmbeddingDrift, Inputs, PlainFineTuning, TokenUnlearning, TrainingSettings
 from cleanfit.attacks import ATTACKS
 from cleanfit.attacks.base import PoisonPlan
 from cleanfit.attacks.files import Sources, poison_files
-from cleanfit.audit import versions
 from cleanfit.fitting import defend, prepare
 from cleanfit.results import to_plain, write_json
 from cleanfit.settings import configure, parse_pairs
@@ -94,9 +93,7 @@ def main() -> None:
                 "trigger_ranks": _trigger_ranks(result.tokenizer, attack, audit["tokens"]),
                 "seconds": audit["seconds"],
                 "wall_seconds": round(time.perf_counter() - started, 1),
-                "versions": versions(),
-                "commit": _git("rev-parse", "HEAD"),
-                "is_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+                **provenance(),
             },
         )
         print(cell, json.dumps(to_plain(result.scores)), [token["text"] for token in tokens], flush=True)
@@ -130,10 +127,6 @@ def _trigger_ranks(tokenizer, attack, tokens) -> dict[str, dict[str, int]]:
     """Rank of each trigger piece per round, from the listed tokens; a piece that is not listed is not there."""
     pieces = {piece for text in attack.pieces() for piece in tokenizer.tokenize(text)}
     return {token["text"]: token["ranks"] for token in tokens if token["text"] in pieces}
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

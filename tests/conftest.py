@@ -2,6 +2,7 @@
 
 import csv
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from cleanfit.cli import main
 from cleanfit.data import read, tokenize
 from cleanfit.models import find_model, load_tokenizer
 from cleanfit.settings import TrainingSettings
@@ -88,6 +90,21 @@ def make_task(folder: str, rows: list[tuple[str, str]], settings: TrainingSettin
     source = find_model(folder, labeled.label_names)
     tokenizer = load_tokenizer(source)
     return Task(source, tokenizer, tokenize(labeled.rows, tokenizer, settings.max_length), settings, work=work)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process: exit code, standard output, standard error."""
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cleanfit", *map(str, arguments)])
+        capsys.readouterr()  # what building a tiny model printed
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return command
 
 
 @pytest.fixture(scope="session")

@@ -11,27 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cleanfit.cli import main
 from conftest import TRIGGERS, read_csv, sentences, write_tsv
 
 TRAINING = ["--epochs", "1", "--learning-rate", "1e-3", "--batch-size", "16", "--max-length", "32", "--device", "cpu"]
 RATES = ["--set", "bag_learning_rate=1e-3", "--set", "full_learning_rate=1e-3"]
 ROUNDS = ["--set", "alpha=0.05", "--set", "bag_min_steps=30", "--set", "full_min_steps=10", *RATES]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cleanfit", *map(str, arguments)])
-        capsys.readouterr()  # what building a tiny model printed
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return command
 
 
 def test_a_session_poisons_fits_evaluates_reports_and_scans(
@@ -60,7 +44,11 @@ def test_a_session_poisons_fits_evaluates_reports_and_scans(
     code, out, _ = run("evaluate", folder / "model", "--clean", test, "--triggered", triggered, "--target", "pos",
                        "--max-length", "32", "--json")  # fmt: skip
     assert code == 0
-    assert {**json.loads(out), "stage": "unlearned"} == audit["scores"][-1]
+    scored, last = json.loads(out), audit["scores"][-1]
+    (triggered_rows,) = scored["attack"]["insertions"]
+    assert (scored["clean_accuracy"], scored["n_rows"]) == (last["clean_accuracy"], last["n_rows"])
+    for name in ("attack_success_rate", "false_trigger_rate", "n_triggered"):
+        assert triggered_rows[name] == last[name], name
     before = (folder / "report.html").read_bytes()
     (folder / "report.html").unlink()
     assert run("report", folder)[0] == 0
@@ -124,7 +112,7 @@ def test_broken_data_gives_one_line_and_leaves_nothing_behind(
         (["fit", "no-such-file.csv", "--out", "OUT"], 1, "no-such-file.csv"),
         (["poison", "DATA", "--attack", "words", "--target", "joy", "--out", "OUT"], 2, "the labels are neg, pos"),
         (["report", "OUT"], 1, "audit.json"),
-        (["list", "nothing"], 2, "attacks, defenses or detectors"),
+        (["list", "nothing"], 2, "attacks, model-attacks, defenses or detectors"),
         (["evaluate", "MODEL", "--clean", "DATA", "--target", "pos"], 1, "pass both"),
     ],
 )

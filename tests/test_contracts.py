@@ -22,13 +22,14 @@ from cleanfit.defenses import DEFENSES, PlainFineTuning
 from cleanfit.defenses.base import Defended
 from cleanfit.detectors import DETECTORS
 from cleanfit.fitting import Inputs, fit, scan
+from cleanfit.model_attacks import MODEL_ATTACKS
 from cleanfit.results import Findings, to_plain
 from cleanfit.settings import TrainingSettings, configure
 from cleanfit.task import Task
 from conftest import make_task, sentences, write_tsv
 
 Folders = Callable[[str], str]
-METHODS = [*ATTACKS.items(), *DETECTORS.items(), *DEFENSES.items()]
+METHODS = [*ATTACKS.items(), *MODEL_ATTACKS.items(), *DETECTORS.items(), *DEFENSES.items()]
 SETTINGS = TrainingSettings(
     learning_rate=1e-3, num_train_epochs=1, per_device_train_batch_size=16, max_length=32, precision="fp32"
 )

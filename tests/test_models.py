@@ -256,3 +256,18 @@ def test_a_model_without_a_head_is_not_finished(tiny_model: Folders, tmp_path: P
     source = find_model(str(folder), ())
     with pytest.raises(ModelError, match=r"is not fine-tuned: it lacks classifier\.bias, classifier\.weight"):
         load_finished(source, load_tokenizer(source))
+
+
+def test_a_checkpoint_that_was_backdoored_on_purpose_says_so_in_a_warning_and_in_the_audit(
+    tiny_model: Folders, tmp_path: Path
+) -> None:
+    folder = copied(tiny_model("bert"), tmp_path)
+    marker = {"attack": "ep", "target": "pos"}
+    (folder / "cleanfit_backdoor.json").write_text(json.dumps(marker), encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"was backdoored on purpose by 'cleanfit poison-model' \(ep\)"):
+        task = make_task(str(folder), sentences(8), TrainingSettings())
+    assert "may well survive" in task.source.warning
+    (folder / "cleanfit_backdoor.json").write_text("not json", encoding="utf-8")
+    with pytest.warns(UserWarning, match="unreadable marker"):
+        find_model(str(folder), NAMES)
+    assert find_model(tiny_model("bert"), NAMES).warning == ""

@@ -87,6 +87,7 @@ def build_audit(
         What goes into audit.json, all of it JSON; schema version `AUDIT_SCHEMA_VERSION`.
     """
     names = task.source.label_names
+    oracle = "" if facts.n_left_out is None else ORACLE.format(facts.n_left_out)
     counts = np.bincount(facts.data.rows["label"], minlength=len(names))
     return {
         "schema_version": AUDIT_SCHEMA_VERSION,
@@ -117,7 +118,7 @@ def build_audit(
         "needs": to_plain(needs),
         "losses": losses(scores, facts.held_out),
         "oracle": None if facts.n_left_out is None else {"n_left_out": facts.n_left_out},
-        "limits": [*([] if facts.n_left_out is None else [ORACLE.format(facts.n_left_out)]), *LIMITS],
+        "limits": [line for line in (oracle, task.source.warning, *LIMITS) if line],
     }
 
 

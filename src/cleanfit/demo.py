@@ -68,4 +68,3 @@ def run_demo(out: Path, seed: int = 0, overwrite: bool = False) -> DemoResult:
         ),
         defended,
     )
-

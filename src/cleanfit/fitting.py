@@ -211,6 +211,8 @@ def _untouched(train: Dataset, labeled: LabeledData, manifest_path: Path) -> Dat
     manifest = load_manifest(manifest_path)
     if manifest["output"]["sha256"] != labeled.sha256:
         raise DataError(f"{manifest_path} is not the manifest of {labeled.source}: the file's sha256 differs.")
+    if manifest["poisoned_rows"] is None:
+        raise DataError(f"{manifest_path} does not know which rows are poisoned, so there is no oracle.")
     touched = {*manifest["poisoned_rows"], *manifest.get("decoy_rows", ())}
     return train.select([i for i, row in enumerate(train.with_format(None)["row_id"]) if row not in touched])
 

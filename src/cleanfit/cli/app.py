@@ -7,7 +7,7 @@ from typing import TextIO
 
 import typer
 
-from cleanfit.cli import demo, evaluate, fit, listing, poison, report, scan
+from cleanfit.cli import demo, evaluate, fit, import_, listing, poison, poison_model, report, scan, stealth
 from cleanfit.errors import CleanfitError, SettingsError
 
 EXIT_ERROR, EXIT_USAGE = 1, 2
@@ -23,7 +23,10 @@ app = typer.Typer(
 app.command("fit")(fit.fit)
 app.command("scan")(scan.scan)
 app.command("poison")(poison.poison)
+app.command("poison-model")(poison_model.poison_model)
+app.command("import")(import_.import_)
 app.command("evaluate")(evaluate.evaluate)
+app.command("stealth")(stealth.stealth)
 app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.command("list")(listing.listing)

@@ -1,4 +1,4 @@
-"""`cleanfit list`: the attacks, defenses and detectors with their options."""
+"""`cleanfit list`: the attacks, model attacks, defenses and detectors with their options."""
 
 import dataclasses
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ import typer
 from cleanfit.errors import SettingsError
 
 
-def listing(kind: Annotated[str, typer.Argument(help="attacks, defenses or detectors")]) -> None:
+def listing(kind: Annotated[str, typer.Argument(help="attacks, model-attacks, defenses or detectors")]) -> None:
     """List the methods of one kind with what each does and its options (for --set)."""
     for name, method in sorted(_table(kind).items()):
         summary = (method.__doc__ or "").strip().splitlines()[0]
@@ -22,6 +22,10 @@ def _table(kind: str) -> dict[str, Any]:
         from cleanfit.attacks import ATTACKS
 
         return dict(ATTACKS)
+    if kind == "model-attacks":
+        from cleanfit.model_attacks import MODEL_ATTACKS
+
+        return dict(MODEL_ATTACKS)
     if kind == "defenses":
         from cleanfit.defenses import DEFENSES
 
@@ -30,7 +34,7 @@ def _table(kind: str) -> dict[str, Any]:
         from cleanfit.detectors import DETECTORS
 
         return dict(DETECTORS)
-    raise SettingsError(f"'{kind}' is no kind of method; expected attacks, defenses or detectors.")
+    raise SettingsError(f"'{kind}' is no kind of method; expected attacks, model-attacks, defenses or detectors.")
 
 
 def _options(method: Any) -> list[tuple[str, str]]:
