@@ -207,7 +207,7 @@ def clean_logits(model: PreTrainedModel, batch: Batch) -> Tensor:
 
 
 def temperature(epoch: int, n_epochs: int) -> float:
-    """Give the Gumbel softmax's temperature in a joint epoch, from 0: it cools from nearly 0.5 to 0.1, as published."""
+    """Give the Gumbel softmax's temperature in a joint epoch, from 0: it cools to 0.1 in equal steps, as published."""
     return 0.1 + 0.4 * (n_epochs - epoch - 1) / n_epochs
 
 
