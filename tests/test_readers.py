@@ -254,3 +254,15 @@ def test_jsonl_is_written_readably(tmp_path: Path) -> None:
     content = (tmp_path / "t.jsonl").read_text(encoding="utf-8")
     assert content == '{"text": "café", "label": 1}\n'
     assert json.loads(content) == {"text": "café", "label": 1}
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.tsv", "t.tsv.gz", "t.jsonl", "t.jsonl.gz", "t.parquet"])
+def test_a_cell_that_cannot_be_written_leaves_the_old_file_and_nothing_beside_it(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    write_table(path, ("text", "label"), [("good", "1")])
+    before = path.read_bytes()
+    broken = [("fine", "0")] * 5000 + [("half a \ud800 surrogate", "1")]
+    with pytest.raises(DataError, match="a cell does not fit into"):
+        write_table(path, ("text", "label"), broken)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

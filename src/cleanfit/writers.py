@@ -1,13 +1,15 @@
 """Write rows into a file of the format that its suffix names; also those names, which reading shares."""
 
+import contextlib
 import csv
 import gzip
 import io
+import itertools
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from cleanfit.errors import DataError, OutputError
 
@@ -75,64 +77,65 @@ def write_table(path: str | Path, columns: Sequence[str], records: Sequence[Sequ
         if len(record) != len(columns):
             raise DataError(f"{path}: row {row} has {len(record)} cells for {len(columns)} columns")
     render = {"csv": _to_csv, "tsv": _to_tsv, "jsonl": _to_jsonl, "parquet": _to_parquet}[kind]
-    try:
-        content = render(columns, records)
-    except (ValueError, TypeError, OverflowError, csv.Error) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: a cell does not fit into {kind}: {reason}") from error
-    if is_gzipped:
-        packed = io.BytesIO()
-        # No time and no name in the header: the same rows give the same bytes.
-        with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
-            stream.write(content)
-        content = packed.getvalue()
     temporary = path.with_name(path.name + ".tmp")
     try:
-        temporary.write_bytes(content)
+        # Written as it is rendered: the bytes of a million rows do not stand in memory beside the rows.
+        with temporary.open("wb") as file, _packed(file, is_gzipped) as stream:
+            render(stream, columns, records)
         temporary.replace(path)
+    except (ValueError, TypeError, OverflowError, csv.Error) as error:
+        temporary.unlink(missing_ok=True)
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: a cell does not fit into {kind}: {reason}") from error
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _to_csv(columns: Sequence[str], records: Sequence[Sequence[Any]]) -> bytes:
+@contextlib.contextmanager
+def _packed(file: IO[bytes], is_gzipped: bool) -> Iterator[IO[bytes]]:
+    """Give the stream to write to: the file, or gzip's with no time and no name, so that the same rows give the same bytes."""
+    if not is_gzipped:
+        yield file
+        return
+    with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as stream:
+        yield cast("IO[bytes]", stream)
+
+
+def _to_csv(file: IO[bytes], columns: Sequence[str], records: Sequence[Sequence[Any]]) -> None:
     has_returns = any("\r" in str(cell) for record in records for cell in record) or "\r" in "".join(columns)
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n", strict=True)
-    if has_returns:
-        # Before Python 3.13, csv leaves a lone carriage return unquoted, and would read it back as the end of the row.
-        writer = csv.writer(stream, lineterminator="\n", strict=True, quoting=csv.QUOTE_ALL)
-    writer.writerow(columns)
-    writer.writerows(records)
-    return stream.getvalue().encode()
+    # Before Python 3.13, csv leaves a lone carriage return unquoted, and would read it back as the end of the row.
+    quoting = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
+    stream = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    try:
+        writer = csv.writer(stream, lineterminator="\n", strict=True, quoting=quoting)
+        writer.writerow(columns)
+        writer.writerows(records)
+    finally:
+        stream.detach()  # or it would close the file behind our back
 
 
-def _to_tsv(columns: Sequence[str], records: Sequence[Sequence[Any]]) -> bytes:
-    lines = []
-    for row, record in enumerate([columns, *records], start=-1):
-        cells = ["" if cell is None else str(cell) for cell in record]
-        line = "\t".join(cells)
+def _to_tsv(file: IO[bytes], columns: Sequence[str], records: Sequence[Sequence[Any]]) -> None:
+    for row, record in enumerate(itertools.chain([columns], records), start=-1):
+        line = "\t".join(["" if cell is None else str(cell) for cell in record])
         if line.count("\t") != len(columns) - 1 or "\n" in line or "\r" in line:
             raise ValueError(
                 f"row {row} holds a tab or a line break" if row >= 0 else "a column name holds a tab or break"
             )
         if not line:
             raise ValueError(f"row {row} would be a blank line")
-        lines.append(line + "\n")
-    return "".join(lines).encode()
+        file.write((line + "\n").encode())
 
 
-def _to_jsonl(columns: Sequence[str], records: Sequence[Sequence[Any]]) -> bytes:
-    lines = [json.dumps(dict(zip(columns, record, strict=True)), ensure_ascii=False) + "\n" for record in records]
-    return "".join(lines).encode()
+def _to_jsonl(file: IO[bytes], columns: Sequence[str], records: Sequence[Sequence[Any]]) -> None:
+    for record in records:
+        file.write((json.dumps(dict(zip(columns, record, strict=True)), ensure_ascii=False) + "\n").encode())
 
 
-def _to_parquet(columns: Sequence[str], records: Sequence[Sequence[Any]]) -> bytes:
+def _to_parquet(file: IO[bytes], columns: Sequence[str], records: Sequence[Sequence[Any]]) -> None:
     import pyarrow
     import pyarrow.parquet
 
     cells = list(zip(*records, strict=True)) or [()] * len(columns)
     table = pyarrow.table([pyarrow.array(column) for column in cells], names=list(columns))
-    stream = io.BytesIO()
-    pyarrow.parquet.write_table(table, stream)
-    return stream.getvalue()
+    pyarrow.parquet.write_table(table, file)
