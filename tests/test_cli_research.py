@@ -1,6 +1,7 @@
 """The commands for research in one session: poison, rebuild, oracle, evaluate, stealth, a backdoored model, an import."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,11 +77,13 @@ def test_a_backdoored_checkpoint_is_made_and_a_fit_on_it_warns(
                        "--test", test, "--epochs", 1, "--learning-rate", "1e-3", "--max-length", 32,
                        "--set", "epochs=1", "--set", "triggers=cf,mn", "--out", tmp_path / "bad")  # fmt: skip
     assert code == 0, err
-    with pytest.warns(UserWarning, match="was backdoored on purpose"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # as outside of the tests: shown, not raised
         code, _, err = run("fit", data, "--model", tmp_path / "bad" / "model", "--defense", "plain", *TRAINING,
                            "--test", test, "--triggered", tmp_path / "bad" / "triggered.tsv", "--target", "pos",
                            "--out", tmp_path / "run")  # fmt: skip
     assert code == 0, err
+    assert "was backdoored on purpose" in " ".join(err.split())
     limits = json.loads((tmp_path / "run" / "audit.json").read_text(encoding="utf-8"))["limits"]
     assert "was backdoored on purpose" in limits[0]
 
