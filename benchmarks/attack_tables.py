@@ -20,7 +20,7 @@ def attacks(cells: Sequence[dict[str, Any]]) -> str:
     for cell in cells:
         plain, plan = cell["scores"]["plain"], cell["plan"]
         attack, first = plain["attack"], plain["attack"]["insertions"][0]
-        name = f"{cell['cell'].rsplit('-', 5)[0].replace('-', ', ', 1)}, {plan['label_mode']} {plan['rate']:.0%}"
+        name = f"{cell['cell'].rsplit('-', 4)[0].replace('-', ', ', 1)}, {plan['label_mode']} {plan['rate']:.0%}"
         success = attack["attack_success_rate"]
         interval = success["interval"]
         shown = f"{success['mean']:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
