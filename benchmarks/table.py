@@ -46,6 +46,9 @@ def render(cells: list[dict[str, Any]]) -> str:
     checked = ROOT / "results" / "attack_counts.json"
     if checked.exists():
         parts.append(attack_tables.counts(json.loads(checked.read_text())))
+    million = ROOT / "results" / "poison_million.json"
+    if million.exists():
+        parts.append(attack_tables.million(json.loads(million.read_text())))
     return "\n\n".join(parts) + "\n"
 
 
