@@ -18,7 +18,7 @@ from pathlib import Path
 from provenance import provenance
 
 from cleanfit.attacks import ATTACKS
-from cleanfit.attacks.base import Attack, PoisonPlan
+from cleanfit.attacks.base import Attack, PoisonPlan, Rows
 from cleanfit.attacks.files import Sources, poison_files
 from cleanfit.settings import configure
 
@@ -26,6 +26,8 @@ RESULTS = Path(__file__).parent / "results" / "attack_counts.json"
 RATES = (0.01, 0.05, 0.1, 0.2)
 MODES = ("dirty", "clean", "mix")
 TARGET = "1"
+# How well the choice of words was learned does not matter for counting.
+OPTIONS = {"lws": {"max_rows": 200, "clean_epochs": 0, "joint_epochs": 1}}
 
 
 def main() -> None:
@@ -47,12 +49,12 @@ def main() -> None:
 
 def learned(name: str, before: list[list[str]]) -> Attack:
     """Make an attack; what one has to learn is the same for every rate and mode, and is learned once."""
-    from cleanfit.attacks.base import Rows
-
     if name in ("synbkd", "stylebkd"):
         return configure(ATTACKS["paraphrase"](), {"column": name})
-    rows = Rows([cells[0] for cells in before], [cells[1] for cells in before])
-    return ATTACKS[name]().learn(rows, TARGET, 0)
+    attack = configure(ATTACKS[name](), OPTIONS.get(name, {}))
+    taught = attack.learn(Rows([cells[0] for cells in before], [cells[1] for cells in before]), TARGET, 0)
+    type(attack).learn = lambda *_: taught  # type: ignore[method-assign]
+    return attack
 
 
 def lines_of(path: Path) -> list[list[str]]:
