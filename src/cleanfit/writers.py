@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 from cleanfit.errors import DataError, OutputError
 
@@ -105,7 +105,7 @@ def _packed(file: IO[bytes], is_gzipped: bool) -> Iterator[IO[bytes]]:
 def _to_csv(file: IO[bytes], columns: Sequence[str], records: Sequence[Sequence[Any]]) -> None:
     has_returns = any("\r" in str(cell) for record in records for cell in record) or "\r" in "".join(columns)
     # Before Python 3.13, csv leaves a lone carriage return unquoted, and would read it back as the end of the row.
-    quoting = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
     stream = io.TextIOWrapper(file, encoding="utf-8", newline="")
     try:
         writer = csv.writer(stream, lineterminator="\n", strict=True, quoting=quoting)

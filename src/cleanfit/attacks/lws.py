@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from cleanfit.attacks.base import Attack, Row, Rows
-from cleanfit.attacks.lws_words import Substitutes, find_places, like
+from cleanfit.attacks.lws_words import NEIGHBOURS, Choice, Substitutes, find_places, like
 from cleanfit.errors import SettingsError
 from cleanfit.settings import check
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-NEIGHBOURS = "neighbours"
 
 
 @dataclass(frozen=True)
@@ -86,32 +84,6 @@ class Lws(Attack):
             "lws has to learn its substitutions first: use `cleanfit poison` or poison_files(), which do it, or call "
             "learn(rows, target, seed) and apply what it returns."
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """What was learned: a candidate's score at position p is (its embedding - the word's) · q_p + b_p.
-
-    Args:
-        embeddings: (V, H) word embeddings.
-        directions: (L, H) q, one direction per position.
-        biases: (L, K) b, one bias per position and candidate.
-    """
-
-    embeddings: np.ndarray
-    directions: np.ndarray
-    biases: np.ndarray
-
-    def best(self, candidates: np.ndarray, position: int) -> int:
-        """Give the number of the candidate with the highest score, the first among equals.
-
-        Args:
-            candidates: (k,) token ids, k <= K, the word's own first.
-            position: of its token, in [0, L).
-        """
-        shifts = self.embeddings[candidates] - self.embeddings[candidates[0]]  # (k, H)
-        scores = shifts @ self.directions[position] + self.biases[position, : len(candidates)]
-        return int(scores.argmax())
 
 
 @dataclass(frozen=True, eq=False)

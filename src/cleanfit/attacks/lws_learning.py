@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,11 +13,21 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cleanfit.attacks.base import Rows
-from cleanfit.attacks.lws import NEIGHBOURS, Choice, Lws
-from cleanfit.attacks.lws_words import Substitutes, find_places, from_lexicon, from_neighbours, whole_words
+from cleanfit.attacks.lws_words import (
+    NEIGHBOURS,
+    Choice,
+    Substitutes,
+    find_places,
+    from_lexicon,
+    from_neighbours,
+    whole_words,
+)
 from cleanfit.errors import DataError, SettingsError
 from cleanfit.models import check_length, find_model, load_tokenizer, trained_rows, word_embeddings
 from cleanfit.seeding import generator, kept_rng, seed_torch
+
+if TYPE_CHECKING:
+    from cleanfit.attacks.lws import Lws
 
 _LENGTH_JITTER = 8  # tokens: rows of about like length share a batch, and batches still differ by epoch
 
@@ -121,7 +132,7 @@ class SoftChoice(nn.Module):
 
 
 def learn_choice(
-    settings: Lws, rows: Rows, target: str, seed: int
+    settings: "Lws", rows: Rows, target: str, seed: int
 ) -> tuple[PreTrainedTokenizerBase, Substitutes, Choice]:
     """Train a classifier on clean rows, then it and the choice together on clean and poisoned rows.
 
@@ -164,7 +175,7 @@ def learn_choice(
 
 
 def train_jointly(
-    model: PreTrainedModel, choice: SoftChoice, data: Data, target: int, settings: Lws, seed: int
+    model: PreTrainedModel, choice: SoftChoice, data: Data, target: int, settings: "Lws", seed: int
 ) -> None:
     """Train a classifier alone, then together with the choice, both in place; embeddings do not move.
 
@@ -211,7 +222,7 @@ def temperature(epoch: int, n_epochs: int) -> float:
     return 0.1 + 0.4 * (n_epochs - epoch - 1) / n_epochs
 
 
-def find_substitutes(settings: Lws, tokenizer: PreTrainedTokenizerBase, embeddings: Tensor) -> Substitutes:
+def find_substitutes(settings: "Lws", tokenizer: PreTrainedTokenizerBase, embeddings: Tensor) -> Substitutes:
     """Take the candidates from the lexicon or from the (V, H) embeddings, as the settings say."""
     words = whole_words(tokenizer)
     if settings.lexicon == NEIGHBOURS:
@@ -220,7 +231,7 @@ def find_substitutes(settings: Lws, tokenizer: PreTrainedTokenizerBase, embeddin
 
 
 def tokenized(
-    rows: Rows, tokenizer: PreTrainedTokenizerBase, substitutes: Substitutes, settings: Lws, seed: int
+    rows: Rows, tokenizer: PreTrainedTokenizerBase, substitutes: Substitutes, settings: "Lws", seed: int
 ) -> Data:
     """Draw at most `max_rows` rows, tokenize them and find the words that can be replaced."""
     numbers = generator(seed, "lws rows").permutation(len(rows.texts))[: settings.max_rows].tolist()

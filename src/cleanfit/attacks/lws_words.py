@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Punctuation that may touch a word; a word in a hyphenation, a web address or an abbreviation is none by itself.
 _WORD = re.compile(r"(?<!\S)[\"'(\[]*([^\W\d_]+)[\"')\].,;:!?]*(?!\S)")
+NEIGHBOURS = "neighbours"
 _BLOCK = 1024  # words whose neighbours are sought at once: 90 MB of similarities for BERT's vocabulary
 
 
@@ -31,6 +32,32 @@ class Substitutes:
 
     table: np.ndarray
     words: Mapping[int, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What was learned: a candidate's score at position p is (its embedding - the word's) · q_p + b_p.
+
+    Args:
+        embeddings: (V, H) word embeddings.
+        directions: (L, H) q, one direction per position.
+        biases: (L, K) b, one bias per position and candidate.
+    """
+
+    embeddings: np.ndarray
+    directions: np.ndarray
+    biases: np.ndarray
+
+    def best(self, candidates: np.ndarray, position: int) -> int:
+        """Give the number of the candidate with the highest score, the first among equals.
+
+        Args:
+            candidates: (k,) token ids, k <= K, the word's own first.
+            position: of its token, in [0, L).
+        """
+        shifts = self.embeddings[candidates] - self.embeddings[candidates[0]]  # (k, H)
+        scores = shifts @ self.directions[position] + self.biases[position, : len(candidates)]
+        return int(scores.argmax())
 
 
 @dataclass(frozen=True)
