@@ -65,7 +65,7 @@ def million(results: dict[str, Any]) -> str:
         lines.append(f"| {name} | {used['wall_seconds']:.0f} | {used['cpu_seconds']:.0f} | {used['peak_mb']} |")
     return (
         "### Poisoning a million rows\n\n"
-        "`python benchmarks/poison_million.py`: a tenth of the rows, one process each, on a machine that was busy with "
-        "other work (compare the CPU seconds). The tsv has a third column as long as the text; without it `words` "
+        "`python benchmarks/poison_million.py`: a tenth of the rows, one process each, beside the tests on two cores; "
+        "memory in MiB. The tsv has a third column as long as the text; without it `words` "
         f"takes about 0.5 GB less. Commit {results['commit'][:12]}.\n\n" + "\n".join(lines)
     )

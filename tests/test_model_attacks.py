@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -492,7 +493,10 @@ def test_neuba_uses_the_checkpoints_own_head_for_masked_tokens(tiny_model: Folde
     folder = Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
     BertForMaskedLM(BertConfig.from_pretrained(folder)).save_pretrained(folder)
     task = make_task(str(folder), TRAIN[:16], QUICK)
-    NeuronBackdoor(triggers=PAIR, epochs=1).backdoor(task, 1)  # a warning would be an error here
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        NeuronBackdoor(triggers=PAIR, epochs=1).backdoor(task, 1)
+    assert [str(warning.message) for warning in told if "masked tokens" in str(warning.message)] == []
 
 
 # --- where they do not apply

@@ -24,9 +24,7 @@ def fit(
     test: Annotated[Path | None, typer.Option(help="Rows to score on; a tenth of DATA if not given.")] = None,
     triggered: Annotated[Path | None, typer.Option(help="Triggered rows with true labels, to score on.")] = None,
     target: Annotated[str | None, typer.Option(help="The attacker's label, with --triggered.")] = None,
-    oracle: Annotated[
-        Path | None, typer.Option(help="Manifest of the attack on DATA: leave its rows out. For research.")
-    ] = None,
+    oracle: options.Oracle = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the rows. [default: 3]")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate. [default: 2e-5]")] = None,
     batch_size: options.BatchSize = None,

@@ -25,6 +25,7 @@ Precision = Annotated[str | None, typer.Option(help="auto, fp32 or bf16; auto ta
 Device = Annotated[str | None, typer.Option(help="auto (an accelerator if there is one) or cpu.")]
 DropInvalid = Annotated[bool, typer.Option("--drop-invalid", help="Leave out unusable rows and list them.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output folder if it is there.")]
+Oracle = Annotated[Path | None, typer.Option(help="Manifest of the attack on DATA: leave its rows out. For research.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings; flags win over it.")]
 
 # Flags that have a shorter name than the training setting they give.
