@@ -274,3 +274,17 @@ def test_nothing_is_written_without_a_folder(task: Task, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     task.predict(trained(task), task.rows)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_watch_sees_the_steps_it_asked_for_and_changes_nothing(task: Task) -> None:
+    seen: list[int] = []
+
+    def look(model: torch.nn.Module, step: int) -> None:
+        seen.append(step)
+        torch.rand(3)
+        training.predict(model, task.rows, task.tokenizer, task.settings)
+
+    watched = task.load_model()
+    training.train(watched, task.rows, task.tokenizer, task.settings, watch=training.Watch((2, 7, 12, 99), look))
+    assert seen == [2, 7, 12]
+    assert same(watched, trained(task))

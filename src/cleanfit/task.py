@@ -53,7 +53,12 @@ class Task:
         return self.source.load(self.tokenizer, self.settings.seed)
 
     def train(
-        self, stage: str, model: nn.Module, rows: Dataset | None = None, settings: TrainingSettings | None = None
+        self,
+        stage: str,
+        model: nn.Module,
+        rows: Dataset | None = None,
+        settings: TrainingSettings | None = None,
+        watch: training.Watch | None = None,
     ) -> None:
         """Train what requires gradients in a model, in place; a stage that an interrupted run finished is loaded.
 
@@ -62,6 +67,7 @@ class Task:
             model: takes input ids, attention mask and labels, and returns a loss.
             rows: instead of the task's rows.
             settings: instead of the task's settings.
+            watch: who looks at the model on the way.
         """
         self.seconds[stage] = training.train(
             model,
@@ -69,6 +75,7 @@ class Task:
             self.tokenizer,
             settings or self.settings,
             self.work / stage if self.work else None,
+            watch,
         )
 
     def predict(self, model: PreTrainedModel, rows: Dataset) -> np.ndarray:

@@ -5,7 +5,8 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,26 @@ WINDOW_BATCHES = 50
 TRAINED_FILE = "trained.safetensors"
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Somebody who looks at a model while it trains, without disturbing the training.
+
+    Args:
+        steps: the optimizer steps after which to look.
+        look: gets the model and the step. A training that is resumed from a checkpoint is not looked at again before it.
+    """
+
+    steps: Collection[int]
+    look: Callable[[nn.Module, int], None]
+
+
 def train(
     model: nn.Module,
     rows: Dataset,
     tokenizer: PreTrainedTokenizerBase,
     settings: TrainingSettings,
     folder: Path | None = None,
+    watch: Watch | None = None,
 ) -> float:
     """Train the parameters of a model that require gradients, in place; the same seed gives the same weights.
 
@@ -57,9 +72,10 @@ def train(
         settings: how.
         folder: checkpoints go here, and the result. If the result is there already it is loaded instead; if only a
             checkpoint is there, training goes on from it to the same weights.
+        watch: who looks on; changes nothing. A result that is loaded is not looked at.
 
     Returns:
-        Seconds spent on training, those before an interruption not counted.
+        Seconds spent on training and looking, those before an interruption not counted.
     """
     name = folder.name if folder else "training"
     if folder and (folder / TRAINED_FILE).exists():
@@ -68,6 +84,8 @@ def train(
     with tempfile.TemporaryDirectory(prefix="cleanfit-") as scratch, kept_rng():
         trainer = _trainer(model, tokenizer, settings, folder or Path(scratch), rows)
         trainer.add_callback(_Progress(name))
+        if watch:
+            trainer.add_callback(_Look(model, watch))
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
         model.to("cpu")
     seconds = time.perf_counter() - started
@@ -178,6 +196,19 @@ class _TellEpoch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.sampler.epoch = int(state.epoch or 0)
+
+
+class _Look(TrainerCallback):
+    """Let a watch look at the model, and put everything back as it was."""
+
+    def __init__(self, model: nn.Module, watch: Watch) -> None:
+        self.model, self.watch = model, watch
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step in self.watch.steps:
+            with kept_rng():
+                self.watch.look(self.model, state.global_step)
+            self.model.to(args.device).train()  # predicting leaves it on the CPU, and at rest
 
 
 class _Progress(TrainerCallback):
