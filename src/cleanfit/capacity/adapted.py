@@ -61,10 +61,10 @@ class AdaptedClassifier(PreTrainedModel):
             reads_images=model.main_input_name == "pixel_values",
             id2label=model.config.id2label,
             label2id=model.config.label2id,
-            pad_token_id=model.config.pad_token_id,
         )
-        if hasattr(model.config, "max_position_embeddings"):
-            config.max_position_embeddings = model.config.max_position_embeddings
+        for name in ("pad_token_id", "max_position_embeddings"):  # which images do not have
+            if hasattr(model.config, name):
+                setattr(config, name, getattr(model.config, name))
         return cls(config, model)
 
     def get_input_embeddings(self) -> nn.Module:

@@ -75,6 +75,8 @@ def attend_with_prefix(
     ]
     key, value = torch.cat((fronts[0], key), dim=2), torch.cat((fronts[1], value), dim=2)
     if attention_mask is not None:
-        attention_mask = nn.functional.pad(attention_mask, (shape[0], 0))  # 0 = everybody sees the prefix
+        attention_mask = nn.functional.pad(
+            attention_mask.to(query.dtype), (shape[0], 0)
+        )  # 0 = everybody sees the prefix
     rest["is_causal"] = False  # the mask says it
     return ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, attention_mask, **rest)

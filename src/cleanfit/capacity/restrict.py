@@ -63,7 +63,10 @@ class Restricted(nn.Module):
     def _generated(self) -> dict[str, Tensor]:
         """Make the generated parameters of the classifier: name -> tensor."""
         start = dict(self.model.named_parameters())
-        made = (pair for generator in self.generators for pair in generator().items())
+        with torch.autocast(
+            self.model.device.type, enabled=False
+        ):  # weights are made in full precision, as in `merged`
+            made = [pair for generator in self.generators for pair in generator().items()]
         return {name: start[name] + value for name, value in made}
 
     @torch.no_grad()
