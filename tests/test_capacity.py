@@ -396,6 +396,21 @@ def test_adapters_stand_after_both_blocks_and_add_their_bottleneck(tiny_model: F
     torch.testing.assert_close(adapter(hidden), hidden + activated @ adapter.up.weight.T)
 
 
+@pytest.mark.parametrize(("method", "generator"), [("lora", "tanh_net"), ("bitfit", "subspace"), ("vera", "none")])
+def test_a_checkpoint_holds_what_moves_and_lacks_nothing_when_it_is_loaded(
+    method: str, generator: str, tiny_model: Folders
+) -> None:
+    moved, again = (restrict(fresh(tiny_model("bert")), small(method, generator), 0) for _ in range(2))
+    step(moved)
+    state = moved.state_dict()
+    assert sum(value.numel() for value in state.values()) == moved.counts.trainable
+    assert not torch.equal(logits(again), logits(moved))
+    result = again.load_state_dict(state)
+    assert not result.missing_keys
+    assert not result.unexpected_keys
+    assert torch.equal(logits(again), logits(moved))
+
+
 # Generators.
 
 

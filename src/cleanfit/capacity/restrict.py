@@ -25,7 +25,7 @@ class Restricted(nn.Module):
     """A classifier of which only the intended parameters require gradients; made by `restrict`.
 
     Its state dict holds these parameters only: everything else comes from the pretrained model and the seed, so a
-    checkpoint is as small as what moves. Load one with ``strict=False``, as `Trainer` does.
+    checkpoint is as small as what moves; loading one leaves everything else as it is.
 
     Args:
         model: the classifier with everything inserted, frozen but for what moves by itself.
@@ -40,6 +40,8 @@ class Restricted(nn.Module):
         super().__init__()
         self.model, self.generators = model, generators
         self.capacity, self.counts = capacity, counts
+        self.all_names = frozenset(self.state_dict())
+        self.register_load_state_dict_pre_hook(_add_what_stays)  # type: ignore[no-untyped-call]
         self.register_state_dict_post_hook(_keep_what_moves)  # type: ignore[no-untyped-call]
 
     @property
@@ -205,3 +207,13 @@ def _keep_what_moves(module: nn.Module, state: dict[str, Any], prefix: str, meta
     moving = {prefix + name for name, parameter in module.named_parameters() if parameter.requires_grad}
     for name in state.keys() - moving:
         del state[name]
+
+
+def _add_what_stays(module: Any, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    """Complete what `_keep_what_moves` left over, so that a checkpoint lacks nothing when `Trainer` loads it."""
+    own = {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
+    for name in module.all_names - {name.removeprefix(prefix) for name in state}:
+        state[prefix + name] = own[name]
