@@ -10,11 +10,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cleanfit import data as tables
 from cleanfit import metrics
+from cleanfit.capacity import load_finished
 from cleanfit.data import Columns
 from cleanfit.detection import score_findings
 from cleanfit.errors import DataError, SettingsError
 from cleanfit.manifest import check_same, load_manifest
-from cleanfit.models import check_length, find_model, load_finished, load_tokenizer
+from cleanfit.models import check_length, find_model, load_tokenizer
 from cleanfit.scores import AttackScore, Evaluation, ReferenceScore, TriggeredScore
 from cleanfit.settings import TrainingSettings
 from cleanfit.training import predict
