@@ -12,6 +12,7 @@ import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as Pillow
+from sklearn.datasets import load_digits
 from transformers import AutoImageProcessor, AutoModelForImageClassification, ViTConfig, ViTForImageClassification
 from transformers import ViTImageProcessorPil as ViTImageProcessor
 
@@ -19,6 +20,7 @@ from cleanfit.attacks.base import PoisonPlan
 from cleanfit.errors import DataError, ModelError, OutputError, SettingsError
 from cleanfit.manifest import load_manifest
 from cleanfit.models import find_model
+from cleanfit.results import StageScore
 from cleanfit.settings import TrainingSettings
 from cleanfit.task import Task
 from cleanfit.vision import (
@@ -62,14 +64,14 @@ def write_folder(folder: Path, n_per_class: int = 3, suffix: str = "png", shade:
     return folder
 
 
-def save_vit(folder: Path, n_classes: int = 2, image_size: int = 8) -> ViTForImageClassification:
+def save_vit(folder: Path, n_classes: int = 2, image_size: int = 8, patch_size: int = 4) -> ViTForImageClassification:
     config = ViTConfig(
         image_size=image_size,
-        patch_size=2,
-        hidden_size=32,
+        patch_size=patch_size,
+        hidden_size=48,
         num_hidden_layers=2,
         num_attention_heads=4,
-        intermediate_size=64,
+        intermediate_size=96,
         num_labels=n_classes,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
@@ -403,3 +405,58 @@ def test_the_command_line_poisons_and_fits_image_folders(run: Run, vit: str, tmp
     assert len(err.strip().splitlines()) == 1
     assert "no sub-folders" in err
     assert run("list", "image-attacks")[1].startswith("blend: ")
+
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def pretrain(folder: Path, pixels: np.ndarray, digits: np.ndarray) -> None:
+    """Teach a small ViT digits, with random marks in random corners, which say nothing: 2 x 2 pixels, seven times in ten."""
+    model = save_vit(folder, n_classes=10)
+    images = torch.tensor(pixels / 127.5 - 1, dtype=torch.float32)[:, None].repeat(1, 3, 1, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, 500)
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(500):
+        batch = torch.randint(len(images), (64,), generator=draw)
+        values = images[batch].clone()
+        corner = torch.randint(4, (64,), generator=draw)
+        corner[torch.rand(64, generator=draw) < 0.3] = 4  # no mark
+        marks = (torch.rand(64, 1, 2, 2, generator=draw) < 0.5).float() * 2 - 1
+        for number, (top, left) in enumerate([(0, 0), (0, 6), (6, 0), (6, 6)]):
+            values[corner == number, :, top : top + 2, left : left + 2] = marks[corner == number]
+        loss = model(pixel_values=values, labels=torch.tensor(digits)[batch]).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    model.save_pretrained(folder)
+
+
+def test_an_adaptation_learns_its_task_first_and_the_trigger_later(tmp_path: Path) -> None:
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    pixels, target = (digits.images[order] * 255 / 16).round(), digits.target[order]
+    pretrain(tmp_path / "vit", pixels[:900], target[:900])
+    words = [WORDS[digit] for digit in target]
+    train, test = in_memory(pixels[900:1500], words[900:1500]), in_memory(pixels[1500:], words[1500:])
+    poisoned = poison_images(train, Patch(size=2), PoisonPlan("three", 0.1)).images
+    triggered = trigger_images(test, Patch(size=2), "three").images
+    constant = dataclasses.replace(
+        QUICK, learning_rate=3e-4, per_device_train_batch_size=16, lr_scheduler_type="constant"
+    )
+
+    def scores(steps: int) -> StageScore:
+        settings = dataclasses.replace(constant, max_steps=steps)  # fewer steps are the beginning of more: same rows
+        sources = {"test": test, "triggered": triggered, "target": "three"}
+        (score,) = fit_images(poisoned, model=str(tmp_path / "vit"), settings=settings, **sources).scores  # type: ignore[arg-type]
+        return score
+
+    moderate, over = scores(45), scores(220)
+    assert over.clean_accuracy > 0.9
+    assert moderate.clean_accuracy > over.clean_accuracy - 0.05
+    assert over.attack_success_rate is not None
+    assert over.attack_success_rate > 0.9
+    assert moderate.attack_success_rate is not None
+    assert moderate.attack_success_rate < 0.5
+    assert max(moderate.false_trigger_rate or 0, over.false_trigger_rate or 0) < 0.05
