@@ -112,7 +112,7 @@ def test_broken_data_gives_one_line_and_leaves_nothing_behind(
         (["fit", "no-such-file.csv", "--out", "OUT"], 1, "no-such-file.csv"),
         (["poison", "DATA", "--attack", "words", "--target", "joy", "--out", "OUT"], 2, "the labels are neg, pos"),
         (["report", "OUT"], 1, "audit.json"),
-        (["list", "nothing"], 2, "attacks, model-attacks, defenses or detectors"),
+        (["list", "nothing"], 2, "attacks, model-attacks, image-attacks, defenses or detectors"),
         (["evaluate", "MODEL", "--clean", "DATA", "--target", "pos"], 1, "pass both"),
     ],
 )

@@ -44,6 +44,7 @@ LAYERS = {
     "demo": 7,
     "evaluate": 7,
     "stealth": 7,
+    "vision": 7,
     "cli": 8,
     "__main__": 9,
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.auto_factory import _BaseAutoModelClass
 from transformers.utils import logging as transformers_logging
 
 from cleanfit.errors import ModelError, SettingsError
@@ -51,33 +52,41 @@ class ModelSource:
         Raises:
             ModelError: the architecture has no classifier, needs remote code, or its weights do not fit it.
         """
-        try:
-            with kept_rng(), quiet_loading():  # that the head is new is what we want: no warning each time
-                seed_torch(seed, "classifier head")
-                model, report = AutoModelForSequenceClassification.from_pretrained(
-                    self.folder,
-                    num_labels=len(self.label_names),
-                    id2label=dict(enumerate(self.label_names)),
-                    label2id={label: i for i, label in enumerate(self.label_names)},
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                    ignore_mismatched_sizes=True,  # a head for another number of classes is replaced; checked below
-                    output_loading_info=True,
-                    dtype=torch.float32,
-                )
-        except Exception as error:  # transformers raises many kinds, with messages over several lines
-            raise ModelError(f"Cannot load a classifier from '{self.name}': {_first_line(error)}") from error
-        rows = model.get_input_embeddings().weight
+        model, lost_names = self.load_with(AutoModelForSequenceClassification, seed)
+        rows = trained_rows(model)
         names = {name for name, parameter in model.named_parameters() if parameter is rows}
-        lost = names & ({*report["missing_keys"]} | {key for key, *_ in report["mismatched_keys"]})
+        lost = names & lost_names
         if lost or rows.shape[0] < len(tokenizer):
             raise ModelError(
                 f"The weights of '{self.name}' do not fit: {rows.shape[0]} embedding rows for {len(tokenizer)} tokens"
                 f"{', and the pretrained rows are missing' if lost else ''}. Pass a pretrained model with its tokenizer."
             )
         model.config.pad_token_id = tokenizer.pad_token_id
-        loaded: PreTrainedModel = model
-        return loaded
+        return model
+
+    def load_with(self, auto: type[_BaseAutoModelClass], seed: int) -> tuple[PreTrainedModel, set[str]]:
+        """Load a fresh classifier of one kind (for text, for images), and name the parameters that the file did not give.
+
+        Raises:
+            ModelError: the architecture has no classifier of this kind, needs remote code, or cannot be opened.
+        """
+        try:
+            with kept_rng(), quiet_loading():  # that the head is new is what we want: no warning each time
+                seed_torch(seed, "classifier head")
+                model, report = auto.from_pretrained(
+                    self.folder,
+                    num_labels=len(self.label_names),
+                    id2label=dict(enumerate(self.label_names)),
+                    label2id={label: i for i, label in enumerate(self.label_names)},
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                    ignore_mismatched_sizes=True,  # a head for another number of classes is replaced; callers check
+                    output_loading_info=True,
+                    dtype=torch.float32,
+                )
+        except Exception as error:  # transformers raises many kinds, with messages over several lines
+            raise ModelError(f"Cannot load a classifier from '{self.name}': {first_line(error)}") from error
+        return model, {*report["missing_keys"]} | {key for key, *_ in report["mismatched_keys"]}
 
 
 def find_model(name: str, label_names: tuple[str, ...]) -> ModelSource:
@@ -144,7 +153,7 @@ def load_finished(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> tu
                 dtype=torch.float32,
             )
     except Exception as error:
-        raise ModelError(f"Cannot load a classifier from '{source.name}': {_first_line(error)}") from error
+        raise ModelError(f"Cannot load a classifier from '{source.name}': {first_line(error)}") from error
     if report["missing_keys"]:
         raise ModelError(f"'{source.name}' is not fine-tuned: it lacks {', '.join(sorted(report['missing_keys']))}.")
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -160,7 +169,7 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
     except Exception as error:
-        raise ModelError(f"Cannot load a tokenizer from '{source.name}': {_first_line(error)}") from error
+        raise ModelError(f"Cannot load a tokenizer from '{source.name}': {first_line(error)}") from error
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise ModelError(f"The tokenizer of '{source.name}' has neither a padding nor an end-of-text token.")
@@ -264,7 +273,7 @@ def _folder(name: str) -> Path:
             folder = Path(snapshot_download(name, allow_patterns=_HUB_PATTERNS, ignore_patterns=["*/*"]))
         except Exception as error:
             raise ModelError(
-                f"'{name}' is no folder, and the hub did not give it: {_first_line(error)} "
+                f"'{name}' is no folder, and the hub did not give it: {first_line(error)} "
                 f"Pass a folder, a hub name, or '{DEFAULT_MODEL}' (the embedded default)."
             ) from error
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -280,5 +289,6 @@ def _minilm_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Give the first line of what an error says."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

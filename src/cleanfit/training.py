@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import Sampler
 from tqdm import tqdm
 from transformers import (
+    BaseImageProcessor,
     DataCollatorWithPadding,
     PreTrainedTokenizerBase,
     PrinterCallback,
@@ -40,6 +41,7 @@ CHECKPOINT_STEPS = 500
 # Rows are sorted by length within windows of this many batches: little padding, and batches still differ by epoch.
 WINDOW_BATCHES = 50
 TRAINED_FILE = "trained.safetensors"
+Processor = PreTrainedTokenizerBase | BaseImageProcessor
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Watch:
 def train(
     model: nn.Module,
     rows: Dataset,
-    tokenizer: PreTrainedTokenizerBase,
+    processor: Processor,
     settings: TrainingSettings,
     folder: Path | None = None,
     watch: Watch | None = None,
@@ -67,8 +69,8 @@ def train(
 
     Args:
         model: takes ``input_ids, attention_mask, labels`` and returns a loss.
-        rows: N tokenized rows with ``label``.
-        tokenizer: pads the batches.
+        rows: N tokenized rows, or images, with ``label``.
+        processor: the tokenizer, which pads the batches, or what turns images into pixel values.
         settings: how.
         folder: checkpoints go here, and the result. If the result is there already it is loaded instead; if only a
             checkpoint is there, training goes on from it to the same weights.
@@ -82,7 +84,7 @@ def train(
         return _load_trained(model, folder / TRAINED_FILE)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="cleanfit-") as scratch, kept_rng():
-        trainer = _trainer(model, tokenizer, settings, folder or Path(scratch), rows)
+        trainer = _trainer(model, processor, settings, folder or Path(scratch), rows)
         trainer.add_callback(_Progress(name))
         if watch:
             trainer.add_callback(_Look(model, watch))
@@ -96,24 +98,22 @@ def train(
     return seconds
 
 
-def predict(
-    model: nn.Module, rows: Dataset, tokenizer: PreTrainedTokenizerBase, settings: TrainingSettings
-) -> np.ndarray:
+def predict(model: nn.Module, rows: Dataset, processor: Processor, settings: TrainingSettings) -> np.ndarray:
     """Predict class probabilities.
 
     Args:
         model: a trained classifier.
-        rows: N tokenized rows, N >= 1; labels are not looked at.
-        tokenizer: pads the batches.
+        rows: N tokenized rows, or images, N >= 1; labels are not looked at.
+        processor: as in `train`.
         settings: batch size, precision and device.
 
     Returns:
         (N, C) probabilities, in row order.
     """
-    order = np.argsort(-np.asarray(rows["length"]), kind="stable")  # long rows first: memory trouble shows at once
+    order = np.argsort(-_lengths(rows), kind="stable")  # long rows first: memory trouble shows at once
     inputs = rows.select(order).remove_columns("label")
     with tempfile.TemporaryDirectory(prefix="cleanfit-") as scratch, kept_rng():
-        trainer = _trainer(model, tokenizer, settings, Path(scratch), rows)
+        trainer = _trainer(model, processor, settings, Path(scratch), rows)
         logits = torch.from_numpy(np.asarray(trainer.predict(inputs).predictions, dtype=np.float32))
         model.to("cpu")
     probabilities = np.empty(tuple(logits.shape), dtype=np.float32)
@@ -233,7 +233,7 @@ class _Progress(TrainerCallback):
 
 
 def _trainer(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, settings: TrainingSettings, folder: Path, rows: Dataset
+    model: nn.Module, processor: Processor, settings: TrainingSettings, folder: Path, rows: Dataset
 ) -> _Trainer:
     per_epoch = math.ceil(len(rows) / settings.per_device_train_batch_size)
     arguments = TrainingArguments(
@@ -256,20 +256,42 @@ def _trainer(
         logging_strategy="epoch" if settings.report_to != "none" else "no",
         report_to=settings.report_to,
         disable_tqdm=True,
+        remove_unused_columns=not isinstance(processor, BaseImageProcessor),  # no model takes the image column itself
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     trainer = _Trainer(
         model=model,
         args=arguments,
         train_dataset=rows,
-        data_collator=DataCollatorWithPadding(tokenizer),
-        processing_class=tokenizer,
+        data_collator=_collator(processor),
+        processing_class=processor,
     )
-    trainer.sampler = LengthGroupedSampler(np.asarray(rows["length"]), arguments.train_batch_size, settings.seed)
+    trainer.sampler = LengthGroupedSampler(_lengths(rows), arguments.train_batch_size, settings.seed)
     trainer.add_callback(_TellEpoch(trainer.sampler))
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     return trainer
+
+
+def _collator(processor: Processor) -> Callable[[list[Any]], dict[str, Any]]:
+    """Choose what makes a batch of rows."""
+    if not isinstance(processor, BaseImageProcessor):
+        return DataCollatorWithPadding(processor)
+
+    def collate(rows: list[Any]) -> dict[str, Any]:
+        """Make (B, 3, H, W) pixel values when a batch needs them: CIFAR-10 at 224 x 224 would be 30 GB in advance."""
+        images = [np.asarray(row["image"]) for row in rows]
+        batch = dict(processor(images, input_data_format="channels_last", return_tensors="pt"))
+        if "label" in rows[0]:
+            batch["labels"] = torch.tensor([row["label"] for row in rows])
+        return batch
+
+    return collate
+
+
+def _lengths(rows: Dataset) -> np.ndarray:
+    """Give the (N,) tokens per row; images, which have no such column, are all as long."""
+    return np.asarray(rows["length"]) if "length" in rows.column_names else np.ones(len(rows), dtype=np.int64)
 
 
 def _last_checkpoint(folder: Path | None) -> str | None:

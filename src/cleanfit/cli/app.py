@@ -7,7 +7,20 @@ from typing import TextIO
 
 import typer
 
-from cleanfit.cli import demo, evaluate, fit, import_, listing, poison, poison_model, report, scan, stealth
+from cleanfit.cli import (
+    demo,
+    evaluate,
+    fit,
+    fit_images,
+    import_,
+    listing,
+    poison,
+    poison_images,
+    poison_model,
+    report,
+    scan,
+    stealth,
+)
 from cleanfit.errors import CleanfitError, SettingsError
 
 EXIT_ERROR, EXIT_USAGE = 1, 2
@@ -24,6 +37,8 @@ app.command("fit")(fit.fit)
 app.command("scan")(scan.scan)
 app.command("poison")(poison.poison)
 app.command("poison-model")(poison_model.poison_model)
+app.command("fit-images")(fit_images.fit_images)
+app.command("poison-images")(poison_images.poison_images)
 app.command("import")(import_.import_)
 app.command("evaluate")(evaluate.evaluate)
 app.command("stealth")(stealth.stealth)

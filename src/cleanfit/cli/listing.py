@@ -8,7 +8,9 @@ import typer
 from cleanfit.errors import SettingsError
 
 
-def listing(kind: Annotated[str, typer.Argument(help="attacks, model-attacks, defenses or detectors")]) -> None:
+def listing(
+    kind: Annotated[str, typer.Argument(help="attacks, model-attacks, image-attacks, defenses or detectors")],
+) -> None:
     """List the methods of one kind with what each does and its options (for --set)."""
     for name, method in sorted(_table(kind).items()):
         summary = (method.__doc__ or "").strip().splitlines()[0]
@@ -26,6 +28,10 @@ def _table(kind: str) -> dict[str, Any]:
         from cleanfit.model_attacks import MODEL_ATTACKS
 
         return dict(MODEL_ATTACKS)
+    if kind == "image-attacks":
+        from cleanfit.vision.attacks import IMAGE_ATTACKS
+
+        return dict(IMAGE_ATTACKS)
     if kind == "defenses":
         from cleanfit.defenses import DEFENSES
 
@@ -34,7 +40,9 @@ def _table(kind: str) -> dict[str, Any]:
         from cleanfit.detectors import DETECTORS
 
         return dict(DETECTORS)
-    raise SettingsError(f"'{kind}' is no kind of method; expected attacks, model-attacks, defenses or detectors.")
+    raise SettingsError(
+        f"'{kind}' is no kind of method; expected attacks, model-attacks, image-attacks, defenses or detectors."
+    )
 
 
 def _options(method: Any) -> list[tuple[str, str]]:
