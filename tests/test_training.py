@@ -16,7 +16,7 @@ from cleanfit import training
 from cleanfit.settings import TrainingSettings
 from cleanfit.task import Task
 from cleanfit.training import TRAINED_FILE, LengthGroupedSampler, use_bf16
-from conftest import make_task, sentences
+from conftest import FAMILIES, make_task, sentences
 
 Folders = Callable[[str], str]
 # 44 rows in batches of 8: six steps an epoch, the last one with four rows.
@@ -279,12 +279,49 @@ def test_nothing_is_written_without_a_folder(task: Task, tmp_path: Path, monkeyp
 def test_a_watch_sees_the_steps_it_asked_for_and_changes_nothing(task: Task) -> None:
     seen: list[int] = []
 
-    def look(model: torch.nn.Module, step: int) -> None:
+    def look(model: torch.nn.Module, step: int) -> bool:
         seen.append(step)
         torch.rand(3)
         training.predict(model, task.rows, task.tokenizer, task.settings)
+        return False
 
     watched = task.load_model()
     training.train(watched, task.rows, task.tokenizer, task.settings, watch=training.Watch((2, 7, 12, 99), look))
     assert seen == [2, 7, 12]
     assert same(watched, trained(task))
+
+
+def test_a_watch_can_stop_a_training_which_then_is_the_first_part_of_the_whole(task: Task) -> None:
+    weights: dict[int, dict[str, torch.Tensor]] = {}
+
+    def look(model: torch.nn.Module, step: int) -> bool:
+        weights[step] = {name: value.clone() for name, value in model.state_dict().items()}
+        return False
+
+    training.train(task.load_model(), task.rows, task.tokenizer, task.settings, watch=training.Watch((5,), look))
+    stopped = task.load_model()
+    watch = training.Watch((5,), lambda _model, _step: True)
+    training.train(stopped, task.rows, task.tokenizer, task.settings, watch=watch)
+    assert all(torch.equal(value, weights[5][name]) for name, value in stopped.state_dict().items())
+
+
+def test_the_steps_are_counted_as_the_trainer_counts_them(task: Task) -> None:
+    for epochs in (0.3, 1, 1.5, 2):
+        settings = dataclasses.replace(SETTINGS, num_train_epochs=epochs)
+        seen: list[int] = []
+        watch = training.Watch(range(99), lambda _model, step, seen=seen: bool(seen.append(step)))  # type: ignore[misc]
+        training.train(task.load_model(), task.rows, task.tokenizer, settings, watch=watch)
+        assert training.n_steps(len(task.rows), settings) == seen[-1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_observed_states_are_what_the_logits_are_made_of(tiny_model: Folders, family: str) -> None:
+    task = make_task(tiny_model(family), ROWS, SETTINGS)
+    model = task.load_model()
+    observed = training.observe(model, task.rows, task.tokenizer, task.settings)
+    probabilities = training.predict(model, task.rows, task.tokenizer, task.settings)
+    softmax = np.exp(observed.logits) / np.exp(observed.logits).sum(axis=1, keepdims=True)
+    assert np.allclose(softmax, probabilities, atol=1e-6)
+    head = [part for part in model.modules() if isinstance(part, torch.nn.Linear)][-1]
+    with torch.no_grad():
+        assert np.allclose(head(torch.from_numpy(observed.states)).numpy(), observed.logits, atol=1e-5)

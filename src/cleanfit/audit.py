@@ -113,6 +113,7 @@ def build_audit(
         "seconds": {stage: round(seconds, 2) for stage, seconds in task.seconds.items()},
         "tokens": to_plain(findings.tokens),
         "curves": to_plain(findings.curves),
+        "verdict": findings.verdict,
         "row_summary": _row_summary(task, findings),
         "scores": to_plain(tuple(scores)),
         "needs": to_plain(needs),

@@ -60,12 +60,14 @@ class Findings:
         tokens: the suspicious tokens and the runners-up behind them, most suspicious first.
         rows: one finding per training row, in row order.
         curves: round name -> (rank, drift) points over the whole vocabulary, for the ranking plot.
+        verdict: what was found and how sure that is, in words, where tokens and rows do not say it.
     """
 
     detector: str = ""
     tokens: tuple[TokenFinding, ...] = ()
     rows: tuple[RowFinding, ...] = ()
     curves: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    verdict: str = ""
 
     @property
     def suspicious(self) -> tuple[TokenFinding, ...]:

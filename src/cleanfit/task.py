@@ -82,6 +82,10 @@ class Task:
         """Predict (N, C) class probabilities for tokenized rows."""
         return training.predict(model, rows, self.tokenizer, self.settings)
 
+    def observe(self, model: nn.Module, rows: Dataset) -> training.Observed:
+        """Predict logits for tokenized rows, and take along the states that the last layer reads."""
+        return training.observe(model, rows, self.tokenizer, self.settings)
+
     def without_trusted(self) -> "Task":
         """Give the same task to a method that must not use the trusted rows."""
         return dataclasses.replace(self, trusted=None)

@@ -33,6 +33,7 @@ from transformers import (
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from cleanfit.errors import SettingsError
+from cleanfit.models import head_inputs
 from cleanfit.seeding import derive_seed, generator, kept_rng
 from cleanfit.settings import TrainingSettings
 
@@ -50,11 +51,20 @@ class Watch:
 
     Args:
         steps: the optimizer steps after which to look.
-        look: gets the model and the step. A training that is resumed from a checkpoint is not looked at again before it.
+        look: gets the model and the step, and says whether to stop. A training that is resumed from a checkpoint is not
+            looked at again before it.
     """
 
     steps: Collection[int]
-    look: Callable[[nn.Module, int], None]
+    look: Callable[[nn.Module, int], bool]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a classifier makes of N rows: (N, C) logits, and the (N, H) states that its last layer reads; float32."""
+
+    logits: np.ndarray
+    states: np.ndarray
 
 
 def train(
@@ -74,7 +84,7 @@ def train(
         settings: how.
         folder: checkpoints go here, and the result. If the result is there already it is loaded instead; if only a
             checkpoint is there, training goes on from it to the same weights.
-        watch: who looks on; changes nothing. A result that is loaded is not looked at.
+        watch: who looks on; changes nothing but the end. A result that is loaded is not looked at.
 
     Returns:
         Seconds spent on training and looking, those before an interruption not counted.
@@ -110,15 +120,24 @@ def predict(model: nn.Module, rows: Dataset, processor: Processor, settings: Tra
     Returns:
         (N, C) probabilities, in row order.
     """
-    order = np.argsort(-_lengths(rows), kind="stable")  # long rows first: memory trouble shows at once
-    inputs = rows.select(order).remove_columns("label")
-    with tempfile.TemporaryDirectory(prefix="cleanfit-") as scratch, kept_rng():
-        trainer = _trainer(model, processor, settings, Path(scratch), rows)
-        logits = torch.from_numpy(np.asarray(trainer.predict(inputs).predictions, dtype=np.float32))
-        model.to("cpu")
-    probabilities = np.empty(tuple(logits.shape), dtype=np.float32)
-    probabilities[order] = logits.softmax(dim=-1).numpy()
-    return probabilities
+    order = _longest_first(rows)
+    logits = torch.from_numpy(_logits(model, rows.select(order), processor, settings))
+    return _undone(order, logits.softmax(dim=-1).numpy())
+
+
+def observe(model: nn.Module, rows: Dataset, processor: Processor, settings: TrainingSettings) -> Observed:
+    """Predict as `predict` does, and take along what the last layer reads: the states in which the classes lie apart."""
+    order = _longest_first(rows)
+    with head_inputs(model) as states:
+        logits = _logits(model, rows.select(order), processor, settings)
+    return Observed(_undone(order, logits), _undone(order, torch.cat(states).numpy()))
+
+
+def n_steps(n_rows: int, settings: TrainingSettings) -> int:
+    """Count the optimizer steps of a training on one device."""
+    if settings.max_steps > 0:
+        return settings.max_steps
+    return math.ceil(settings.num_train_epochs * math.ceil(n_rows / settings.per_device_train_batch_size))
 
 
 def check_report_to(settings: TrainingSettings) -> None:
@@ -207,7 +226,7 @@ class _Look(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.global_step in self.watch.steps:
             with kept_rng():
-                self.watch.look(self.model, state.global_step)
+                control.should_training_stop |= self.watch.look(self.model, state.global_step)
             self.model.to(args.device).train()  # predicting leaves it on the CPU, and at rest
 
 
@@ -292,6 +311,25 @@ def _collator(processor: Processor) -> Callable[[list[Any]], dict[str, Any]]:
 def _lengths(rows: Dataset) -> np.ndarray:
     """Give the (N,) tokens per row; images, which have no such column, are all as long."""
     return np.asarray(rows["length"]) if "length" in rows.column_names else np.ones(len(rows), dtype=np.int64)
+
+
+def _longest_first(rows: Dataset) -> np.ndarray:
+    return np.argsort(-_lengths(rows), kind="stable")  # memory trouble shows at once
+
+
+def _logits(model: nn.Module, rows: Dataset, processor: Processor, settings: TrainingSettings) -> np.ndarray:
+    with tempfile.TemporaryDirectory(prefix="cleanfit-") as scratch, kept_rng():
+        trainer = _trainer(model, processor, settings, Path(scratch), rows)
+        logits = np.asarray(trainer.predict(rows.remove_columns("label")).predictions, dtype=np.float32)
+        model.to("cpu")
+    return logits
+
+
+def _undone(order: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Put values that stand in `order` back in row order."""
+    placed = np.empty_like(values)
+    placed[order] = values
+    return placed
 
 
 def _last_checkpoint(folder: Path | None) -> str | None:

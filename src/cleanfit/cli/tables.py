@@ -26,6 +26,9 @@ def print_scores(scores: Sequence[StageScore]) -> None:
 
 def print_tokens(findings: Findings, method: str) -> None:
     """Print the suspicious tokens with their evidence, and how many rows to review."""
+    if findings.verdict:
+        Console().print(findings.verdict, markup=False, highlight=False)
+        return
     if not findings.curves:
         Console().print(f"No detector was run ({method}).", markup=False)
         return

@@ -66,7 +66,12 @@ class ImageTask:
         return load_classifier(self.source, self.settings.seed)
 
     def train(
-        self, stage: str, model: nn.Module, rows: Dataset | None = None, settings: TrainingSettings | None = None
+        self,
+        stage: str,
+        model: nn.Module,
+        rows: Dataset | None = None,
+        settings: TrainingSettings | None = None,
+        watch: training.Watch | None = None,
     ) -> None:
         """Train what requires gradients in a model, in place; a stage that an interrupted run finished is loaded.
 
@@ -75,6 +80,7 @@ class ImageTask:
             model: takes pixel values and labels, and returns a loss.
             rows: instead of the task's rows.
             settings: instead of the task's settings.
+            watch: who looks at the model on the way.
         """
         self.seconds[stage] = training.train(
             model,
@@ -82,11 +88,16 @@ class ImageTask:
             self.processor,
             settings or self.settings,
             self.work / stage if self.work else None,
+            watch,
         )
 
     def predict(self, model: PreTrainedModel, rows: Dataset) -> np.ndarray:
         """Predict (N, C) class probabilities for rows of images."""
         return training.predict(model, rows, self.processor, self.settings)
+
+    def observe(self, model: nn.Module, rows: Dataset) -> training.Observed:
+        """Predict logits for rows of images, and take along the states that the last layer reads."""
+        return training.observe(model, rows, self.processor, self.settings)
 
     def without_trusted(self) -> "ImageTask":
         """Give the same task to a method that must not use the trusted images."""

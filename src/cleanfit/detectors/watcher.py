@@ -1,0 +1,164 @@
+"""Watch a training from the untrusted rows alone: has a group of rows collapsed, has accuracy stopped rising?"""
+
+import json
+import math
+
+import numpy as np
+from torch import nn
+
+from cleanfit.detectors.collapse import Collapse, Looks, find_collapses
+from cleanfit.results import write_json
+from cleanfit.seeding import generator
+from cleanfit.task import Task
+from cleanfit.training import Observed, Watch, n_steps
+
+HELD_BACK_SHARE = 0.1
+# Moderate-fitting's plateau: within a point of the best so far, and the last three looks rise by less than 0.3 points.
+NEAR_BEST, FLAT, N_FLAT = 0.01, 0.003, 3
+LOOKS_PER_EPOCH = 6
+
+
+def spread_steps(total: int, n_looks: int) -> tuple[int, ...]:
+    """Give up to `n_looks` steps from a sixteenth to the middle of a training, close together early on, and its last step."""
+    early = np.geomspace(max(total / 16, 1), max(total // 2, 1), n_looks - 1).round().astype(int)
+    return tuple(np.unique([*early, total]).tolist())
+
+
+class CollapseWatcher:
+    """Looks at some rows now and then; stops the training half-way if a group of them has fallen together by then.
+
+    Args:
+        task: its rows are looked at; looks are kept under its work folder, so that an interrupted run loses none.
+        steps: when to look, at least twice; after the last two looks it is decided whether a group has fallen.
+        n_rows: how many rows, at most; drawn at random.
+    """
+
+    def __init__(self, task: Task, steps: tuple[int, ...], n_rows: int) -> None:
+        random = generator(task.settings.seed, "looked-at rows")
+        self.task, self.steps = task, steps
+        self.rows = task.rows.select(np.sort(random.permutation(len(task.rows))[:n_rows]))
+        self.watch = Watch(steps, self._look)
+        self._seen: dict[int, Observed] = {}
+        self._found: list[Collapse] | None = None
+        self._folder = task.work / "looks" if task.work else None
+
+    @property
+    def passes(self) -> float:
+        """What the looks cost, in training passes over the rows; a forward pass is a third of one."""
+        return len(self._looks()) * len(self.rows) / len(self.task.rows) / 3
+
+    @property
+    def last(self) -> int:
+        """The step of the last look."""
+        return max(self._looks())
+
+    @property
+    def collapses(self) -> list[Collapse]:
+        """The groups that fell together by the last look, the surest first; empty if none did."""
+        if self._found is None:
+            looks = sorted(self._looks().items())
+            labels = np.asarray(self.rows.with_format(None)["label"])
+            margins = np.stack([_margins(look.logits, labels) for _, look in looks])
+            last = looks[-1][1]
+            self._found = find_collapses(Looks(margins, last.states, last.logits, labels), self.task.settings.seed)
+        return self._found
+
+    def told(self, collapse: Collapse) -> str:
+        """Say in words what a group did."""
+        return (
+            f"at step {self.steps[collapse.look]} the model denied {collapse.contradicted:.0%} of them their label "
+            f"(rows that end up fitted as well: {collapse.alike:.0%}), at step {self.last} hardly any"
+        )
+
+    def verdict(self) -> str:
+        """Say in words what was found, and how sure that is."""
+        names = self.task.source.label_names
+        if not self.collapses:
+            return (
+                f"No group of rows fell together up to step {self.last} ({len(self.rows)} rows looked at "
+                f"{len(self._looks())} times), so the training ran to its end as it would have without a defense. A trigger "
+                "without a direction of its own (a style, a syntax) or in very few rows would not be seen."
+            )
+        groups = (
+            f"{c.share:.0%} of the looked-at rows labelled '{names[c.label]}' fell together: {self.told(c)}. "
+            f"That is {c.z:.1f} standard errors, and {c.ambiguity:.1%} of the group is ambiguous"
+            for c in self.collapses
+        )
+        return "; ".join(groups) + "."
+
+    def _look(self, model: nn.Module, step: int) -> bool:
+        self._seen[step] = self.task.observe(model, self.rows)
+        if self._folder:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / "look.tmp").open("wb") as stream:
+                np.savez(stream, logits=self._seen[step].logits, states=self._seen[step].states)
+            (self._folder / "look.tmp").replace(self._folder / f"step-{step}.npz")
+        self._found = None
+        return step in self.steps[-2:] and bool(self.collapses)
+
+    def _looks(self) -> dict[int, Observed]:
+        """Give what was seen, also by an interrupted run."""
+        for step in self.steps:
+            path = self._folder / f"step-{step}.npz" if self._folder else None
+            if step not in self._seen and path and path.exists():
+                with np.load(path) as kept:
+                    self._seen[step] = Observed(kept["logits"], kept["states"])
+        return self._seen
+
+
+class PlateauWatcher:
+    """Holds back a tenth of the untrusted rows, and stops the training when accuracy on them no longer rises.
+
+    Args:
+        task: its rows are split; they stay untrusted, so with flipped labels among them accuracy is underestimated.
+
+    Source: the stopping rule that needs no triggered data in our notes on Moderate-fitting: within a point of the best so
+    far, and three looks in a row that rise by less than 0.3 points.
+    """
+
+    def __init__(self, task: Task) -> None:
+        order = generator(task.settings.seed, "held-back rows").permutation(len(task.rows))
+        n_held = max(int(HELD_BACK_SHARE * len(order)), 1)
+        self.task = task
+        self.held, self.kept = (task.rows.select(np.sort(part)) for part in (order[:n_held], order[n_held:]))
+        total = n_steps(len(self.kept), task.settings)
+        per_epoch = math.ceil(len(self.kept) / task.settings.per_device_train_batch_size)
+        every = max(per_epoch // LOOKS_PER_EPOCH, 1)
+        self.watch = Watch(range(every, total + 1, every), self._look)
+        self._accuracies: dict[int, float] = {}
+        self._path = task.work / "plateau.json" if task.work else None
+        if self._path and self._path.exists():  # of an interrupted run
+            self._accuracies = {int(k): v for k, v in json.loads(self._path.read_text(encoding="utf-8")).items()}
+
+    @property
+    def passes(self) -> float:
+        """Forward passes over the training rows that the looks cost, in training passes (three times as dear)."""
+        return len(self._accuracies) * len(self.held) / len(self.task.rows) / 3
+
+    def verdict(self) -> str:
+        """Say in words where and why the training ended."""
+        step = max(self._accuracies, default=0)
+        why = "accuracy no longer rose" if self._is_flat(step) else "the training was over"
+        return f"Stopped at step {step}: {why}; {self._accuracies.get(step, 0):.3f} on {len(self.held)} held-back rows."
+
+    def _look(self, model: nn.Module, step: int) -> bool:
+        predicted = self.task.predict(model, self.held).argmax(axis=1)  # type: ignore[arg-type]
+        self._accuracies[step] = float((predicted == np.asarray(self.held.with_format(None)["label"])).mean())
+        if self._path:
+            write_json(self._path, self._accuracies)
+        return self._is_flat(step)
+
+    def _is_flat(self, step: int) -> bool:
+        """Tell whether the rule is met by the looks up to a step."""
+        seen = [accuracy for at, accuracy in sorted(self._accuracies.items()) if at <= step]
+        if len(seen) < N_FLAT + 1:
+            return False
+        return seen[-1] >= max(seen) - NEAR_BEST and max(seen[-N_FLAT:]) - seen[-N_FLAT - 1] < FLAT
+
+
+def _margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) logit of the own label less the highest other one."""
+    rows = np.arange(len(labels))
+    others = logits.copy()
+    others[rows, labels] = -np.inf
+    return np.asarray(logits[rows, labels] - others.max(axis=1))
