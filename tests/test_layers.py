@@ -32,6 +32,7 @@ LAYERS = {
     "metrics": 2,
     "report": 2,
     "training": 2,
+    "triggered": 2,
     "task": 3,
     "detection": 4,
     "detectors": 4,
@@ -43,6 +44,7 @@ LAYERS = {
     "demo": 7,
     "evaluate": 7,
     "stealth": 7,
+    "trajectory": 7,
     "cli": 8,
     "__main__": 9,
 }
