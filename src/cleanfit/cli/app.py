@@ -7,7 +7,21 @@ from typing import TextIO
 
 import typer
 
-from cleanfit.cli import demo, evaluate, fit, import_, listing, poison, poison_model, report, scan, stealth
+from cleanfit.cli import (
+    demo,
+    evaluate,
+    fit,
+    import_,
+    listing,
+    poison,
+    poison_model,
+    poison_rates,
+    report,
+    scan,
+    stealth,
+    sweep,
+    trajectory,
+)
 from cleanfit.errors import CleanfitError, SettingsError
 
 EXIT_ERROR, EXIT_USAGE = 1, 2
@@ -27,6 +41,9 @@ app.command("poison-model")(poison_model.poison_model)
 app.command("import")(import_.import_)
 app.command("evaluate")(evaluate.evaluate)
 app.command("stealth")(stealth.stealth)
+app.command("trajectory")(trajectory.trajectory)
+app.command("poison-rates")(poison_rates.poison_rates)
+app.command("sweep")(sweep.sweep)
 app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.command("list")(listing.listing)

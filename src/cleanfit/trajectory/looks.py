@@ -18,6 +18,7 @@ from cleanfit.trajectory.states import pooled_states, save_states, separation
 POINTS, STATES = "points", "states"
 # A net attack success below this is no attack that took hold, so nothing is said of when it did.
 TAKEN = 0.1
+ROUNDING = 1e-9  # shares that are equal by hand may differ in their last bit
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,7 @@ def look_steps(n_all: int, n_points: int) -> tuple[int, ...]:
     Returns:
         Ascending steps from 0 to `n_all`.
     """
-    places = np.arange(n_points + 1) / n_points
-    return tuple(sorted({0, n_all, *(int(step) for step in np.ceil(n_all * places**2))}))
+    return tuple(sorted({-(-n_all * place**2 // n_points**2) for place in range(n_points + 1)}))
 
 
 def learning_rate(step: int, n_all: int, settings: TrainingSettings) -> float:
@@ -159,7 +159,6 @@ def summarize(points: tuple[Point, ...]) -> Summary:
     """Put a trajectory of two or more looks into a few figures."""
     accuracies = np.array([point.clean_accuracy for point in points])
     steps = np.array([point.step for point in points])
-    rises = (accuracies - accuracies[0]) >= (accuracies.max() - accuracies[0]) / 2
     measured = [
         (point.attack_success_rate, point.false_trigger_rate)
         for point in points
@@ -169,15 +168,20 @@ def summarize(points: tuple[Point, ...]) -> Summary:
     if measured:
         success, false = np.array(measured).T
         attack_area, net = _area(steps, success), success - false
-        attack_half = int(steps[np.argmax(net >= net.max() / 2)]) if net.max() >= TAKEN else None
+        attack_half = _first_half(steps, net) if net.max() >= TAKEN - ROUNDING else None
     return Summary(
         points[-1],
         points[int(accuracies.argmax())],
         _area(steps, accuracies),
         attack_area,
-        int(steps[np.argmax(rises)]),
+        _first_half(steps, accuracies - accuracies[0]),
         attack_half,
     )
+
+
+def _first_half(steps: np.ndarray, values: np.ndarray) -> int:
+    """Find the first step at which a curve reaches half its highest value."""
+    return int(steps[np.argmax(values >= values.max() / 2 - ROUNDING)])
 
 
 def _area(steps: np.ndarray, values: np.ndarray) -> float:

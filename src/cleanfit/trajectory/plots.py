@@ -81,7 +81,7 @@ def stage_figure(points: Sequence[Point]) -> Figure:
     if all(point.clean_loss is None and point.poisoned_loss is None for point in points):
         losses = [("all training rows", [point.train_loss for point in points], MUTED, "-")]
     draw_curves(panels[0], steps, scores)
-    panels[0].set_ylim(-0.02, 1.02)
+    panels[0].set_ylim(-0.02, 1.04)
     dress(panels[0], "", "share of rows")
     draw_curves(panels[1], steps, losses)
     panels[1].set_ylim(bottom=0)

@@ -54,14 +54,14 @@ def rate_figure(cells: Sequence[Cell]) -> Figure:
             ("false-trigger rate", [last.false_trigger_rate for last in lasts], MUTED, ":"),
         ],
     )
-    above.set_ylim(-0.02, 1.02)
+    above.set_ylim(-0.02, 1.04)
     dress(above, "", "share of rows, last step")
     draw_curves(
         below,
         rates,
         [
-            ("half of the accuracy", [cell.summary.accuracy_half_step for cell in cells], ACCURACY, "-"),
-            ("half of the net attack success", [cell.summary.attack_half_step for cell in cells], ATTACK, "-"),
+            ("half of the way of\nclean accuracy", [cell.summary.accuracy_half_step for cell in cells], ACCURACY, "-"),
+            ("half of the way of\nnet attack success", [cell.summary.attack_half_step for cell in cells], ATTACK, "-"),
         ],
     )
     below.set_ylim(bottom=0)
