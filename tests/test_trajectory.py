@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,6 +241,34 @@ def test_one_map_is_fitted_on_the_last_look_and_moves_all_others_alike() -> None
     signs = np.sign((axes @ centred[0]) * mapped[2][0])
     for look, plane in zip(looks, mapped):
         assert np.allclose((look - last.mean(axis=0)) @ axes.T * signs, plane, atol=1e-4)
+
+
+def test_umap_is_fitted_once_on_the_last_look_and_transforms_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[np.ndarray] = []
+
+    class Umap:
+        # In the order of umap-learn 0.5, whose first argument is not the number of components.
+        def __init__(
+            self, n_neighbors: int = 15, n_components: int = 2, *, min_dist: float, random_state: int,
+            transform_seed: int, n_jobs: int,
+        ) -> None:  # fmt: skip
+            assert (n_neighbors, n_components, min_dist) == (39, 2, 0.5)
+
+        def fit(self, rows: np.ndarray) -> None:
+            fitted.append(rows)
+            self.embedding_ = self.transform(rows)
+
+        def transform(self, rows: np.ndarray) -> np.ndarray:
+            assert rows.shape == (40, 6)
+            return rows[:, :2] * 7
+
+    monkeypatch.setattr(states, "check_umap", lambda: None)
+    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Umap))
+    looks = np.random.default_rng(0).normal(size=(3, 40, 6))
+    mapped = states.map_states(looks, "umap")
+    assert len(fitted) == 1
+    assert np.allclose(mapped, 7 * states.map_states(looks, "pca"), atol=1e-5)
+    assert np.allclose(fitted[0].mean(axis=0), 0, atol=1e-5)  # the last look is centred by its own mean alone
 
 
 def test_separation_is_the_davies_bouldin_index_by_hand() -> None:

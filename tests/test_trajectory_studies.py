@@ -142,7 +142,7 @@ def test_a_figure_is_small_and_the_same_bytes_each_time(tmp_path: Path) -> None:
     for name in ("first.png", "second.png"):
         save_figure(tmp_path / name, stage_figure(LOOKS))
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
-    assert 5_000 < (tmp_path / "first.png").stat().st_size < 150_000
+    assert 3_000 < (tmp_path / "first.png").stat().st_size < 150_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first.png", "second.png"]
 
 

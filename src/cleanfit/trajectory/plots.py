@@ -1,5 +1,6 @@
 """Draw a trajectory: scores and losses by step, and the maps of its hidden states; and what all our figures share."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from PIL import Image
 
 from cleanfit.report.plots import ALERT, LINE, MUTED, ROUND_COLORS, shorten, visible
 from cleanfit.trajectory.looks import Point
@@ -17,13 +19,16 @@ from cleanfit.trajectory.states import StateMaps
 ACCURACY, ATTACK = ROUND_COLORS[0], ALERT
 DPI, FONT_SIZE, LABEL_LENGTH = 110, 9.0, 24
 N_MAPS, N_COLUMNS = 8, 4
+N_COLORS = 64
 Curve = tuple[str, Sequence[float | None], str, str]  # label, values, colour, dashes
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG, the same bytes for the same figure, to a temporary name and rename it."""
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    """Write a figure as PNG of few colours, the same bytes for the same figure, to a temporary name and rename it."""
+    drawing, temporary = io.BytesIO(), path.with_name(path.name + ".tmp")
+    figure.savefig(drawing, format="png", dpi=DPI)
+    # A palette makes a map of thousands of rows a third of the size, and nobody sees it.
+    Image.open(drawing).convert("RGB").quantize(N_COLORS).save(temporary, format="png", optimize=True)
     temporary.replace(path)
 
 

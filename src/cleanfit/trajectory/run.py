@@ -14,12 +14,12 @@ from cleanfit.results import to_plain, write_json
 from cleanfit.run_folder import RunFolder
 from cleanfit.seeding import kept_rng
 from cleanfit.task import Task
-from cleanfit.training import Watch, check_report_to
+from cleanfit.training import Watch
 from cleanfit.trajectory.capacity import restrict
 from cleanfit.trajectory.looks import STATES, Looker, Point, Summary, summarize
 from cleanfit.trajectory.plots import save_figure, stage_figure, state_figure
 from cleanfit.trajectory.scene import Recipe, Scene, Subject, set_scene
-from cleanfit.trajectory.states import StateMaps, check_umap, map_states, read_states
+from cleanfit.trajectory.states import StateMaps, map_states, read_states
 
 SCHEMA_VERSION = 1
 RESULT = "trajectory.json"
@@ -61,9 +61,6 @@ def trajectory(subject: Subject, recipe: Recipe = Recipe(), *, out: str | Path |
     """
     run = out if isinstance(out, RunFolder) else RunFolder(Path(out))
     run.check()
-    check_report_to(recipe.settings)
-    if recipe.looks.states == "umap":
-        check_umap()
     return run_scene(set_scene(subject, recipe), recipe, run)
 
 

@@ -18,7 +18,9 @@ from cleanfit.manifest import load_manifest
 from cleanfit.models import DEFAULT_MODEL, ModelSource, find_model, load_tokenizer
 from cleanfit.seeding import generator
 from cleanfit.settings import TrainingSettings, check, check_choices
+from cleanfit.training import check_report_to
 from cleanfit.trajectory.capacity import Capacity
+from cleanfit.trajectory.states import check_umap
 from cleanfit.triggered import manifest_columns, named_files
 
 # Rows are drawn for looking by this seed, whatever the training's: runs with different seeds are looked at alike.
@@ -123,7 +125,11 @@ def set_scene(subject: Subject, recipe: Recipe) -> Scene:
     Raises:
         DataError: a file is not usable or is not the one that the manifest names.
         ModelError: the model cannot be found.
+        SettingsError: something that is asked for is not installed.
     """
+    check_report_to(recipe.settings)
+    if recipe.looks.states == "umap":
+        check_umap()
     truth = None if subject.manifest is None else load_manifest(subject.manifest)
     columns = subject.columns if truth is None else manifest_columns(truth, subject.columns)
     labeled = tables.read(subject.data, columns)

@@ -150,7 +150,14 @@ def map_states(states: Sequence[np.ndarray] | np.ndarray, kind: str = "pca") -> 
     from umap import UMAP
 
     neighbors = min(UMAP_NEIGHBORS, len(last) - 1)
-    mapper = UMAP(2, n_neighbors=neighbors, min_dist=UMAP_DISTANCE, random_state=UMAP_SEED, transform_seed=UMAP_SEED)
+    mapper = UMAP(
+        n_components=2,
+        n_neighbors=neighbors,
+        min_dist=UMAP_DISTANCE,
+        random_state=UMAP_SEED,
+        transform_seed=UMAP_SEED,
+        n_jobs=1,  # with a seed it takes one anyway, and warns
+    )
     mapper.fit(reduced[-1])
     return np.stack([mapper.embedding_ if look is reduced[-1] else mapper.transform(look) for look in reduced])
 

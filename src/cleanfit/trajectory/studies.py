@@ -46,7 +46,7 @@ def poison_rates(
     Raises:
         CleanfitError: bad data, model, settings or output folder.
 
-    Source: the poison ratios of Moderate-fitting, NeurIPS 2022, appendix.
+    Source: the poison ratios of Moderate-fitting, NeurIPS 2022.
     """
     if sources.test is None:
         raise SettingsError("A study of poison rates needs test rows: pass --test FILE.")
@@ -94,15 +94,12 @@ def sweep(
         raise SettingsError("Nothing to sweep over: pass --over setting=value,value.")
     study = open_study(out)
     cells = [run_cell(subject, each, study, changed) for each, changed in recipes]
-    front = pareto_front([(last.clean_accuracy, last.attack_success_rate or 0.0) for last in _lasts(cells)])
+    lasts = [cell.summary.last for cell in cells]
+    front = pareto_front([(last.clean_accuracy, last.attack_success_rate or 0.0) for last in lasts])
     _write(study, "sweep", {"over": list(over), "pareto_front": [cells[place].name for place in front]}, cells)
     save_figure(study / "heat.png", heat_figure(cells))
     save_figure(study / "pareto.png", pareto_figure(cells, front))
     return tuple(cells), front
-
-
-def _lasts(cells: Sequence[Cell]) -> list[Any]:
-    return [cell.summary.last for cell in cells]
 
 
 def _configured(recipe: Recipe, values: Mapping[str, Any]) -> tuple[Recipe, dict[str, Any]]:
