@@ -8,7 +8,6 @@ the test file to at most 2,000 likewise. A cell whose file is there already is n
 
 import argparse
 import dataclasses
-import json
 import os
 import shutil
 import sys

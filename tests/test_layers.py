@@ -33,6 +33,7 @@ LAYERS = {
     "metrics": 2,
     "report": 2,
     "training": 2,
+    "triggered": 2,
     "task": 3,
     "detection": 4,
     "detectors": 4,
@@ -45,6 +46,7 @@ LAYERS = {
     "evaluate": 7,
     "stealth": 7,
     "vision": 7,
+    "trajectory": 7,
     "cli": 8,
     "__main__": 9,
 }

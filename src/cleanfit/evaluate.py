@@ -14,11 +14,12 @@ from cleanfit.capacity import load_finished
 from cleanfit.data import Columns
 from cleanfit.detection import score_findings
 from cleanfit.errors import DataError, SettingsError
-from cleanfit.manifest import check_same, load_manifest
+from cleanfit.manifest import load_manifest
 from cleanfit.models import check_length, find_model, load_tokenizer
 from cleanfit.scores import AttackScore, Evaluation, ReferenceScore, TriggeredScore
 from cleanfit.settings import TrainingSettings
 from cleanfit.training import predict
+from cleanfit.triggered import TriggeredFile, manifest_columns, named_files
 
 
 def evaluate(
@@ -82,25 +83,6 @@ def evaluate(
         rows=rows,
         tokens=tokens,
     )
-
-
-@dataclass(frozen=True)
-class TriggeredFile:
-    """A file of triggered rows and what the manifest says of it.
-
-    Args:
-        path: of the file.
-        rows: for each of its rows the number of the clean test row it was made of; None if nothing tells.
-        n_declined: test rows that the attack could not change; None if nothing tells.
-        insertion: number of the draw of places and words.
-        trigger: the only trigger in it, or None for the attack as it is.
-    """
-
-    path: Path
-    rows: tuple[int, ...] | None = None
-    n_declined: int | None = None
-    insertion: int = 0
-    trigger: str | None = None
 
 
 @dataclass(frozen=True)
@@ -228,26 +210,10 @@ def _score_reference(other: _Classifier, files: _Files) -> ReferenceScore:
 
 def _named_files(manifest: Path, truth: Mapping[str, Any], clean: Path, columns: Columns) -> _Files:
     """Find the files that a manifest names, and check that they are unchanged."""
-    written = truth.get("columns") or {}
-    columns = Columns(
-        columns.text or written.get("text"),
-        columns.text_pair or written.get("text_pair"),
-        columns.label or written.get("label"),
-    )
-    test = truth.get("test")
-    if not test:  # the training file alone was poisoned: clean scores and detection
-        return _Files(clean, columns)
-    # The manifest of imported data may know neither the clean test file nor which of its rows were triggered.
-    if test["input"] is not None:
-        check_same(clean, test["input"]["sha256"], f"the clean test file '{test['input']['name']}' of {manifest}")
-    triggered = []
-    for entry in test["files"]:
-        path, rows, declined = manifest.parent / entry["name"], entry["rows"], entry["declined_rows"]
-        check_same(path, entry["sha256"], f"the triggered file that {manifest} names: it was changed")
-        numbers = None if rows is None or test["input"] is None else tuple(rows)
-        n_declined = None if declined is None else len(declined)
-        triggered.append(TriggeredFile(path, numbers, n_declined, entry["insertion"], entry["trigger"]))
-    return _Files(clean, columns, tuple(triggered), truth["plan"]["target"])
+    columns = manifest_columns(truth, columns)
+    triggered = named_files(manifest, truth, clean)
+    # No target where the training file alone was poisoned: clean scores and detection.
+    return _Files(clean, columns, triggered, truth["plan"]["target"] if truth.get("test") else None)
 
 
 def _run_folder(model: str) -> Path | None:

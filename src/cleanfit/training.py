@@ -134,10 +134,16 @@ def observe(model: nn.Module, rows: Dataset, processor: Processor, settings: Tra
 
 
 def n_steps(n_rows: int, settings: TrainingSettings) -> int:
-    """Count the optimizer steps of a training on one device."""
+    """Count the optimizer steps that training on `n_rows` rows takes, as Trainer does."""
     if settings.max_steps > 0:
         return settings.max_steps
-    return math.ceil(settings.num_train_epochs * math.ceil(n_rows / settings.per_device_train_batch_size))
+    return math.ceil(settings.num_train_epochs * steps_per_epoch(n_rows, settings))
+
+
+def steps_per_epoch(n_rows: int, settings: TrainingSettings) -> int:
+    """Count the optimizer steps of one pass over `n_rows` rows; several GPUs share a step, as Trainer has it."""
+    n_devices = max(torch.cuda.device_count(), 1) if settings.device != "cpu" else 1
+    return math.ceil(n_rows / (settings.per_device_train_batch_size * n_devices))
 
 
 def check_report_to(settings: TrainingSettings) -> None:

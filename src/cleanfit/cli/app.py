@@ -17,9 +17,12 @@ from cleanfit.cli import (
     poison,
     poison_images,
     poison_model,
+    poison_rates,
     report,
     scan,
     stealth,
+    sweep,
+    trajectory,
 )
 from cleanfit.errors import CleanfitError, SettingsError
 
@@ -42,6 +45,9 @@ app.command("poison-images")(poison_images.poison_images)
 app.command("import")(import_.import_)
 app.command("evaluate")(evaluate.evaluate)
 app.command("stealth")(stealth.stealth)
+app.command("trajectory")(trajectory.trajectory)
+app.command("poison-rates")(poison_rates.poison_rates)
+app.command("sweep")(sweep.sweep)
 app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.command("list")(listing.listing)

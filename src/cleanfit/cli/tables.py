@@ -17,8 +17,8 @@ def print_scores(scores: Sequence[StageScore]) -> None:
     measured = any(score.attack_success_rate is not None for score in scores)
     columns = ["stage", "clean accuracy"] + (["attack success rate", "false-trigger rate"] if measured else [])
     rows = [
-        [score.stage, _share(score.clean_accuracy)]
-        + ([_share(score.attack_success_rate), _share(score.false_trigger_rate)] if measured else [])
+        [score.stage, share(score.clean_accuracy)]
+        + ([share(score.attack_success_rate), share(score.false_trigger_rate)] if measured else [])
         for score in scores
     ]
     print_table(columns, rows)
@@ -49,18 +49,18 @@ def print_tokens(findings: Findings, method: str) -> None:
 def print_evaluation(result: Evaluation) -> None:
     """Print a model's scores, those of each class and of each triggered file, and what its run found."""
     measured = [
-        ("clean accuracy", f"{_share(result.clean_accuracy)} ({result.n_rows} rows)"),
-        ("macro F1", _share(result.macro_f1)),
+        ("clean accuracy", f"{share(result.clean_accuracy)} ({result.n_rows} rows)"),
+        ("macro F1", share(result.macro_f1)),
     ]
     if result.attack:
         measured += _attack_lines(result.attack)
     if result.reference:
-        measured.append(("clean accuracy of the reference", _share(result.reference.clean_accuracy)))
+        measured.append(("clean accuracy of the reference", share(result.reference.clean_accuracy)))
     if result.reference and result.reference.triggered_target_rate is not None:
-        measured.append(("target rate of the reference", _share(result.reference.triggered_target_rate)))
+        measured.append(("target rate of the reference", share(result.reference.triggered_target_rate)))
     print_table(("score", "value"), measured)
     classes = result.per_class.items()
-    rows = [(name, _share(c.precision), _share(c.recall), _share(c.f1), str(c.support)) for name, c in classes]
+    rows = [(name, share(c.precision), share(c.recall), share(c.f1), str(c.support)) for name, c in classes]
     print_table(("class", "precision", "recall", "F1", "rows"), rows)
     if result.attack:
         _print_triggered(result.attack)
@@ -77,14 +77,14 @@ def _attack_lines(attack: AttackScore) -> list[tuple[str, str]]:
     rows = "on the same rows" if attack.is_same_rows else "on all clean rows of other labels"
     baseline = {"reference": "the reference's target rate", "false_trigger": "the false-trigger rate"}[attack.baseline]
     lines = [
-        (f"attack success rate, target '{attack.target}'", f"{_share(success.mean)} ({seeds})"),
-        ("false-trigger rate", f"{_share(attack.false_trigger_rate)} ({rows})"),
-        ("net attack success rate", f"{_share(attack.net_attack_success_rate)} (minus {baseline})"),
-        ("label-flip rate", _share(attack.label_flip_rate)),
+        (f"attack success rate, target '{attack.target}'", f"{share(success.mean)} ({seeds})"),
+        ("false-trigger rate", f"{share(attack.false_trigger_rate)} ({rows})"),
+        ("net attack success rate", f"{share(attack.net_attack_success_rate)} (minus {baseline})"),
+        ("label-flip rate", share(attack.label_flip_rate)),
     ]
     if attack.worst_trigger is not None:
         worst = max(single.attack_success_rate for single in attack.per_trigger)
-        lines.append(("worst single trigger", f"{_share(worst)} ('{attack.worst_trigger}')"))
+        lines.append(("worst single trigger", f"{share(worst)} ('{attack.worst_trigger}')"))
     return lines
 
 
@@ -96,9 +96,9 @@ def _print_triggered(attack: AttackScore) -> None:
             str(score.insertion + 1),
             str(score.n_triggered),
             "-" if score.n_declined is None else str(score.n_declined),
-            _share(score.attack_success_rate),
-            _share(score.false_trigger_rate),
-            _share(score.label_flip_rate),
+            share(score.attack_success_rate),
+            share(score.false_trigger_rate),
+            share(score.label_flip_rate),
         )
         for score in (*attack.insertions, *attack.per_trigger)
     ]
@@ -108,19 +108,19 @@ def _print_triggered(attack: AttackScore) -> None:
 def _detection_lines(rows: RowDetection, tokens: TokenDetection | None) -> list[tuple[str, str]]:
     lines = [
         ("rows", f"{rows.n_flagged} of {rows.n_rows} flagged, {rows.n_poisoned} poisoned ({rows.prevalence:.1%})"),
-        ("rows: precision, recall, F1", ", ".join(map(_share, (rows.precision, rows.recall, rows.f1)))),
-        ("rows: false acceptance (poisoned let through)", _share(rows.false_acceptance_rate)),
-        ("rows: false rejection (clean flagged)", _share(rows.false_rejection_rate)),
-        ("rows: AUROC, AUPRC", f"{_share(rows.auroc)}, {_share(rows.auprc)}"),
+        ("rows: precision, recall, F1", ", ".join(map(share, (rows.precision, rows.recall, rows.f1)))),
+        ("rows: false acceptance (poisoned let through)", share(rows.false_acceptance_rate)),
+        ("rows: false rejection (clean flagged)", share(rows.false_rejection_rate)),
+        ("rows: AUROC, AUPRC", f"{share(rows.auroc)}, {share(rows.auprc)}"),
         (
             "rows: recall at 1 %, 5 % false positives",
-            f"{_share(rows.tpr_at_1_percent_fpr)}, {_share(rows.tpr_at_5_percent_fpr)}",
+            f"{share(rows.tpr_at_1_percent_fpr)}, {share(rows.tpr_at_5_percent_fpr)}",
         ),
     ]
     if tokens:
         found = f"{tokens.n_found} of {tokens.n_trigger_tokens} trigger tokens among {tokens.n_suspicious} suspicious"
         lines.append(("tokens", found))
-        lines.append(("tokens: precision, recall", f"{_share(tokens.precision)}, {_share(tokens.recall)}"))
+        lines.append(("tokens: precision, recall", f"{share(tokens.precision)}, {share(tokens.recall)}"))
         for name, ranks in tokens.ranks.items():
             best, worst = ("not listed" if rank is None else str(rank) for rank in (ranks.best, ranks.worst))
             lines.append((f"tokens: best, worst rank in {name}", f"{best}, {worst}"))
@@ -135,5 +135,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(table)
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
+    """Write a share for a table; what was not measured is a dash."""
     return "-" if value is None else f"{value:.3f}"

@@ -1,7 +1,6 @@
 """Watch a training from the untrusted rows alone: has a group of rows collapsed, has accuracy stopped rising?"""
 
 import json
-import math
 
 import numpy as np
 from torch import nn
@@ -10,7 +9,7 @@ from cleanfit.detectors.collapse import Collapse, Looks, find_collapses
 from cleanfit.results import write_json
 from cleanfit.seeding import generator
 from cleanfit.task import Task
-from cleanfit.training import Observed, Watch, n_steps
+from cleanfit.training import Observed, Watch, n_steps, steps_per_epoch
 
 HELD_BACK_SHARE = 0.1
 # Moderate-fitting's plateau: within a point of the best so far, and the last three looks rise by less than 0.3 points.
@@ -122,8 +121,7 @@ class PlateauWatcher:
         self.task = task
         self.held, self.kept = (task.rows.select(np.sort(part)) for part in (order[:n_held], order[n_held:]))
         total = n_steps(len(self.kept), task.settings)
-        per_epoch = math.ceil(len(self.kept) / task.settings.per_device_train_batch_size)
-        every = max(per_epoch // LOOKS_PER_EPOCH, 1)
+        every = max(steps_per_epoch(len(self.kept), task.settings) // LOOKS_PER_EPOCH, 1)
         self.watch = Watch(range(every, total + 1, every), self._look)
         self._accuracies: dict[int, float] = {}
         self._path = task.work / "plateau.json" if task.work else None
