@@ -105,17 +105,25 @@ class ModerateFitting:
         verdict = watcher.verdict()
         if not watcher.collapses:
             return module.merged(), Findings("moderate", verdict=verdict), passes
+        late, share = watcher.steps[watcher.collapses[0].late], watcher.last / total
+        if late < watcher.last:  # the group lay apart before; go there again
+            module = self._until("located", task, late)
+            share += late / total
         membership = _membership(task, module, watcher.collapses)
         rows = _findings(task, membership, watcher)
-        fresh = self._module(task)
-        share = watcher.last / total * task.settings.num_train_epochs
         if self.after == "refit":
-            kept = task.rows.select(np.flatnonzero(membership.max(axis=1) <= 0.5))
-            task.train("refitted", fresh, kept)
+            fresh = self._module(task)
+            task.train("refitted", fresh, task.rows.select(np.flatnonzero(membership.max(axis=1) <= 0.5)))
         else:
-            step = watcher.steps[watcher.collapses[0].look]
-            task.train("refitted", fresh, watch=Watch((step,), lambda _model, _step: True))
-        return fresh.merged(), Findings("moderate", rows=rows, verdict=verdict), passes + share + 1
+            fresh = self._until("returned", task, watcher.steps[watcher.collapses[0].look])
+        passes += share * task.settings.num_train_epochs + 1 / 3
+        return fresh.merged(), Findings("moderate", rows=rows, verdict=verdict), passes
+
+    def _until(self, stage: str, task: Task, step: int) -> Restricted:
+        """Train a fresh model to a step: the same way as every training of the task."""
+        module = self._module(task)
+        task.train(stage, module, watch=Watch((step,), lambda _model, _step: True))
+        return module
 
     def _until_plateau(self, task: Task) -> tuple[PreTrainedModel, Findings, float]:
         """Train on nine tenths and stop when accuracy on the rest no longer rises. Model, findings, extra passes."""

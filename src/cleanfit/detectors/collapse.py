@@ -24,16 +24,26 @@ class Looks:
     """What was seen of some training rows while a model was trained.
 
     Args:
-        margins: (L, N) logit of a row's own label less the highest other one, at each look; the last is late in the training.
-        states: (N, H) what the classifier's last layer reads at the last look.
-        logits: (N, C) what it makes of them.
+        logits: (L, N, C) at each look.
+        states: (L, N, H) what the classifier's last layer read.
         labels: (N,) class indices.
     """
 
-    margins: np.ndarray
-    states: np.ndarray
     logits: np.ndarray
+    states: np.ndarray
     labels: np.ndarray
+
+    @property
+    def margins(self) -> np.ndarray:
+        """(L, N) logit of a row's own label less the highest other one."""
+        rows = np.arange(len(self.labels))
+        others = self.logits.copy()
+        others[:, rows, self.labels] = -np.inf
+        return np.asarray(self.logits[:, rows, self.labels] - others.max(axis=2))
+
+    def until(self, look: int) -> "Looks":
+        """Give the looks up to and with one."""
+        return Looks(self.logits[: look + 1], self.states[: look + 1], self.labels)
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,8 @@ class Collapse:
 
     Args:
         label: the class whose label the rows carry.
-        look: index of the look at which the group stood out most.
+        late: index of the look at which the group is fitted and lies apart.
+        look: index of the earlier look at which it stood out most.
         contradicted: share of the group whose label the model denied at that look.
         alike: the same share among rows of the class that end up fitted as well.
         z: standard errors between the two.
@@ -51,6 +62,7 @@ class Collapse:
     """
 
     label: int
+    late: int
     look: int
     contradicted: float
     alike: float
@@ -62,7 +74,7 @@ class Collapse:
     _group: int
 
     def membership(self, states: np.ndarray) -> np.ndarray:
-        """Give for the (N, H) states of rows with this label, at the last look, the probability to be in the group: (N,)."""
+        """Give for the (N, H) states of rows with this label, at look `late`, the probability to be in the group: (N,)."""
         return np.asarray(self._mixture.predict_proba(self._space.project(states))[:, self._group])
 
 
@@ -90,28 +102,34 @@ def find_collapses(looks: Looks, seed: int) -> list[Collapse]:
         seed: of the clustering.
 
     Returns:
-        At most one group per class, the surest first; empty if there is none.
+        At most one group per class, the surest first, all as of the latest look at which there is any: a model that is
+        trained for very long forgets what kept them apart. Empty if there is none.
 
     Source: ours. That poisoned rows form clusters in the states of an overfitted model is CUBE's observation (NeurIPS
     2022), that they contradict what a moderately fitted model has learned is Moderate-fitting's (NeurIPS 2022).
     """
-    read = _read_directions(looks)
-    classes = (list(_in_class(looks, int(label), read, seed)) for label in np.unique(looks.labels))
-    found = [max(groups, key=lambda group: group.z) for groups in classes if groups]
-    return sorted(found, key=lambda group: -group.z)
+    for late in range(len(looks.logits) - 1, 1, -1):
+        seen = looks.until(late)
+        read = _read_directions(seen)
+        classes = (list(_in_class(seen, int(label), read, seed)) for label in np.unique(looks.labels))
+        found = [max(groups, key=lambda group: group.z) for groups in classes if groups]
+        if found:
+            return sorted(found, key=lambda group: -group.z)
+    return []
 
 
 def _read_directions(looks: Looks) -> np.ndarray:
-    """Find the (C - 1, H) directions of the states that differences of logits depend on, by regression: any head will do."""
-    differences = looks.logits[:, 1:] - looks.logits[:, :1]
-    centred = looks.states - looks.states.mean(axis=0)
+    """Find the (C - 1, H) directions of the last states that decide the logits, by regression: any head will do."""
+    logits, states = looks.logits[-1], looks.states[-1]
+    differences = logits[:, 1:] - logits[:, :1]
+    centred = states - states.mean(axis=0)
     weights = np.linalg.lstsq(centred, differences - differences.mean(axis=0))[0]  # (H, C - 1)
     return np.asarray(np.linalg.qr(weights)[0].T)
 
 
 def _in_class(looks: Looks, label: int, read: np.ndarray, seed: int) -> Iterator[Collapse]:
     own = looks.labels == label
-    states = looks.states[own]
+    states, margins = looks.states[-1][own], looks.margins[:, own]
     if own.sum() < max(2 * MIN_ROWS, N_DIMENSIONS + 1):
         return
     space = _Space(read, PCA(N_DIMENSIONS, random_state=seed).fit(_without(states, read)))
@@ -126,9 +144,11 @@ def _in_class(looks: Looks, label: int, read: np.ndarray, seed: int) -> Iterator
             ambiguity = float(np.minimum(share, 1 - share).sum() / share.sum())
             if not MIN_ROWS <= inside.sum() <= len(inside) / 2 or ambiguity > MAX_AMBIGUITY:
                 continue
-            contrast = _contrast(looks.margins[:, own], inside)
+            contrast = _contrast(margins, inside)
             if contrast:
-                yield Collapse(label, *contrast, ambiguity, float(inside.mean()), space, mixture, group)
+                yield Collapse(
+                    label, len(margins) - 1, *contrast, ambiguity, float(inside.mean()), space, mixture, group
+                )
 
 
 def _contrast(margins: np.ndarray, inside: np.ndarray) -> tuple[int, float, float, float] | None:

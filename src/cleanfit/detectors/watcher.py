@@ -55,18 +55,17 @@ class CollapseWatcher:
     def collapses(self) -> list[Collapse]:
         """The groups that fell together by the last look, the surest first; empty if none did."""
         if self._found is None:
-            looks = sorted(self._looks().items())
+            seen = [look for _, look in sorted(self._looks().items())]
             labels = np.asarray(self.rows.with_format(None)["label"])
-            margins = np.stack([_margins(look.logits, labels) for _, look in looks])
-            last = looks[-1][1]
-            self._found = find_collapses(Looks(margins, last.states, last.logits, labels), self.task.settings.seed)
+            looks = Looks(np.stack([look.logits for look in seen]), np.stack([look.states for look in seen]), labels)
+            self._found = find_collapses(looks, self.task.settings.seed)
         return self._found
 
     def told(self, collapse: Collapse) -> str:
         """Say in words what a group did."""
         return (
             f"at step {self.steps[collapse.look]} the model denied {collapse.contradicted:.0%} of them their label "
-            f"(rows that end up fitted as well: {collapse.alike:.0%}), at step {self.last} hardly any"
+            f"(rows that end up fitted as well: {collapse.alike:.0%}), at step {self.steps[collapse.late]} hardly any"
         )
 
     def verdict(self) -> str:
@@ -152,11 +151,3 @@ class PlateauWatcher:
         if len(seen) < N_FLAT + 1:
             return False
         return seen[-1] >= max(seen) - NEAR_BEST and max(seen[-N_FLAT:]) - seen[-N_FLAT - 1] < FLAT
-
-
-def _margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) logit of the own label less the highest other one."""
-    rows = np.arange(len(labels))
-    others = logits.copy()
-    others[rows, labels] = -np.inf
-    return np.asarray(logits[rows, labels] - others.max(axis=1))

@@ -31,7 +31,7 @@ class StateMaps:
 
 
 def save_states(path: Path, states: np.ndarray) -> None:
-    """Keep (N, H) states as float16, half the room; what a head reads has passed a normalisation or a tanh and stays far below its range."""
+    """Keep (N, H) states as float16, half the room; what a head reads is normalised or a tanh, far below its range."""
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as stream:
         np.savez_compressed(stream, states=states.astype(np.float16))
