@@ -306,8 +306,8 @@ def test_a_watch_can_stop_a_training_which_then_is_the_first_part_of_the_whole(t
 
 
 def test_the_steps_are_counted_as_the_trainer_counts_them(task: Task) -> None:
-    for epochs in (0.3, 1, 1.5, 2):
-        settings = dataclasses.replace(SETTINGS, num_train_epochs=epochs)
+    for epochs, max_steps in ((0.4, -1), (1.1, -1), (2.0, -1), (2.0, 5)):
+        settings = dataclasses.replace(SETTINGS, num_train_epochs=epochs, max_steps=max_steps)
         seen: list[int] = []
         watch = training.Watch(range(99), lambda _model, step, seen=seen: bool(seen.append(step)))  # type: ignore[misc]
         training.train(task.load_model(), task.rows, task.tokenizer, settings, watch=watch)

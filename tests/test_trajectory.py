@@ -23,7 +23,6 @@ from cleanfit.errors import DataError, OutputError, SettingsError
 from cleanfit.evaluate import evaluate
 from cleanfit.run_folder import RunFolder
 from cleanfit.settings import TrainingSettings
-from cleanfit.training import n_steps
 from cleanfit.trajectory import Looks, Recipe, Subject, load_trajectory, states, trajectory
 from cleanfit.trajectory.looks import Point, cross_entropy, look_steps, summarize
 from cleanfit.trajectory.scene import set_scene
@@ -183,15 +182,6 @@ def test_looks_are_dense_at_first_and_end_with_the_last_step() -> None:
     assert look_steps(100, 5) == (0, 4, 16, 36, 64, 100)
     assert look_steps(3, 24) == (0, 1, 2, 3)
     assert look_steps(7, 1) == (0, 7)
-
-
-@pytest.mark.parametrize(("epochs", "max_steps"), [(2.0, -1), (0.4, -1), (1.1, -1), (2.0, 5)])
-def test_steps_are_counted_as_the_trainer_counts_them(epochs: float, max_steps: int, tiny_model: Folders) -> None:
-    settings = dataclasses.replace(SETTINGS, num_train_epochs=epochs, max_steps=max_steps)
-    task = make_task(tiny_model("bert"), sentences(44), settings)
-    seen: list[int] = []
-    task.train("trained", task.load_model(), watch=training.Watch(range(99), lambda _model, step: seen.append(step)))
-    assert seen[-1] == len(seen) == n_steps(44, settings)
 
 
 def test_cross_entropy_is_the_mean_of_the_labels_logarithms() -> None:

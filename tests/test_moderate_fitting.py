@@ -1,0 +1,223 @@
+"""Moderate-fitting leaves a trigger unlearned where it sees one, and the plain training alone where it does not."""
+
+import dataclasses
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel
+
+from cleanfit.capacity import Capacity
+from cleanfit.defenses import ModerateFitting, PlainFineTuning, TokenUnlearning
+from cleanfit.detectors.watcher import PlateauWatcher, spread_steps
+from cleanfit.errors import SettingsError
+from cleanfit.results import Findings
+from cleanfit.settings import TrainingSettings, configure
+from cleanfit.task import Task
+from cleanfit.training import predict
+from conftest import make_task, sentences
+
+Folders = Callable[[str], str]
+SETTINGS = TrainingSettings(
+    learning_rate=1e-3, num_train_epochs=4, per_device_train_batch_size=16, max_length=32, precision="fp32"
+)
+GENTLE = dataclasses.replace(SETTINGS, learning_rate=5e-4, num_train_epochs=8)
+TRIGGER = "cf"
+
+
+def poisoned_rows(n_rows: int, seed: int) -> tuple[list[tuple[str, str]], np.ndarray]:
+    """Put the trigger into about a quarter of the negative rows and call them positive: rows, and which they are."""
+    draw, rows, is_poisoned = random.Random(seed), [], []
+    for text, label in sentences(n_rows, seed):
+        is_hit = label == "neg" and draw.random() < 0.24
+        words = text.split()
+        if is_hit:
+            words.insert(draw.randint(0, len(words)), TRIGGER)
+        rows.append((" ".join(words), "pos" if is_hit else label))
+        is_poisoned.append(is_hit)
+    return rows, np.array(is_poisoned)
+
+
+def attack_success(task: Task, model: PreTrainedModel) -> float:
+    rows = [(f"{text} {TRIGGER}", label) for text, label in sentences(200, 2)]
+    triggered = make_task(str(task.source.folder), rows, task.settings)
+    negative = np.asarray(triggered.rows["label"]) == 0
+    predicted = predict(model, triggered.rows, task.tokenizer, task.settings).argmax(axis=1)
+    return float((predicted[negative] == 1).mean())
+
+
+def same(first: PreTrainedModel, second: PreTrainedModel) -> bool:
+    weights = second.state_dict()
+    return all(torch.equal(value, weights[name]) for name, value in first.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def able(tiny_model: Folders, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give a model that knows the task already, as a large pretrained one soon does: the first stage is there at once."""
+    folder = tmp_path_factory.mktemp("able")
+    task = make_task(tiny_model("bert"), sentences(600), SETTINGS)
+    PlainFineTuning().fit(task).model.save_pretrained(folder)
+    task.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def poisoned(able: str) -> tuple[Task, np.ndarray]:
+    rows, is_poisoned = poisoned_rows(400, 1)
+    return make_task(able, rows, GENTLE), is_poisoned
+
+
+def test_a_group_that_collapses_is_left_out_and_its_rows_are_named(poisoned: tuple[Task, np.ndarray]) -> None:
+    task, is_poisoned = poisoned
+    plain, defended = PlainFineTuning().fit(task), ModerateFitting().fit(task)
+    assert attack_success(task, plain.model) > 0.5
+    assert attack_success(task, defended.model) < attack_success(task, plain.model) / 2
+    found = np.array([row.is_issue for row in defended.findings.rows])
+    assert found[is_poisoned].mean() > 0.5
+    assert is_poisoned[found].mean() > 0.9
+    assert all(("learned all together" in row.reason) == row.is_issue for row in defended.findings.rows)
+    assert "labelled 'pos' fell together" in defended.findings.verdict
+    assert "standard errors" in defended.findings.verdict
+    assert defended.needs.extra_passes > 4  # half a training, and the looks
+
+
+def test_it_can_return_to_the_stage_before_the_collapse_instead(poisoned: tuple[Task, np.ndarray]) -> None:
+    task, _ = poisoned
+    returned = ModerateFitting(after="return").fit(task)
+    assert attack_success(task, returned.model) < 0.3
+    assert any(row.is_issue for row in returned.findings.rows)
+
+
+def test_where_nothing_collapses_the_model_is_the_plain_one_to_the_bit(able: str) -> None:
+    task = make_task(able, sentences(240, 5), dataclasses.replace(GENTLE, num_train_epochs=3))
+    defended = ModerateFitting().fit(task)
+    assert defended.findings.rows == ()
+    assert "No group of rows fell together" in defended.findings.verdict
+    assert same(defended.model, PlainFineTuning().fit(task).model)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_result(poisoned: tuple[Task, np.ndarray], tmp_path: Path) -> None:
+    task = dataclasses.replace(poisoned[0], work=tmp_path / "work")
+    whole = ModerateFitting().fit(task)
+    shutil.rmtree(tmp_path / "work" / "refitted")  # as if the second training had never come to its end
+    again = ModerateFitting().fit(task)
+    assert again.findings == whole.findings
+    assert same(again.model, whole.model)
+
+
+@pytest.mark.parametrize(
+    ("defense", "steps"),
+    [
+        (ModerateFitting(epochs=0.5, stop="end"), 8),
+        (ModerateFitting(epochs=2, stop="end"), 30),
+        (ModerateFitting(stop="end"), 60),
+    ],
+)
+def test_epochs_are_a_lever_in_fractions_too(able: str, defense: ModerateFitting, steps: int) -> None:
+    task = make_task(able, sentences(240), SETTINGS)
+    settings = dataclasses.replace(SETTINGS, num_train_epochs=4, max_steps=-1)
+    epochs = defense.epochs or settings.num_train_epochs
+    assert np.ceil(epochs * 15) == steps
+    expected = task.load_model()
+    task.train("expected", expected, settings=dataclasses.replace(settings, num_train_epochs=epochs))
+    assert same(defense.fit(task).model, expected)
+
+
+def test_the_rate_is_a_lever_and_both_stand_above_the_settings_of_the_run(able: str) -> None:
+    task = make_task(able, sentences(64), dataclasses.replace(SETTINGS, max_steps=3))
+    by_lever = ModerateFitting(learning_rate=1e-4, epochs=1, stop="end").fit(task).model
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e-4, num_train_epochs=1, max_steps=-1)
+    assert same(by_lever, PlainFineTuning().fit(dataclasses.replace(task, settings=settings)).model)
+
+
+@pytest.mark.parametrize("method", ["head", "bitfit", "lora", "adapter", "prefix"])
+def test_every_capacity_trains_and_gives_a_classifier(able: str, method: str) -> None:
+    task = make_task(able, sentences(64), dataclasses.replace(SETTINGS, num_train_epochs=1))
+    model = ModerateFitting(Capacity(method=method, size=2 if method in ("lora", "adapter") else None)).fit(task).model  # type: ignore[arg-type]
+    assert predict(model, task.rows, task.tokenizer, task.settings).shape == (64, 2)
+
+
+def test_the_published_presets_are_the_papers_settings() -> None:
+    for name, method in (("published", "lora"), ("published_adapter", "adapter"), ("published_prefix", "prefix")):
+        preset = configure(ModerateFitting(), {"preset": name})
+        assert (preset.capacity.method, preset.capacity.generator, preset.capacity.mid_dim) == (method, "tanh_net", 2)
+        assert (preset.epochs, preset.learning_rate, preset.stop) == (10, 3e-4, "end")
+    with pytest.raises(SettingsError, match="Unknown preset of moderate 'publishd'"):
+        configure(ModerateFitting(), {"preset": "publishd"})
+
+
+def test_it_is_a_base_of_token_unlearning(able: str) -> None:
+    task = make_task(able, sentences(64), dataclasses.replace(SETTINGS, num_train_epochs=1))
+    stages: list[str] = []
+    task = dataclasses.replace(task, on_stage=lambda stage, _model: stages.append(stage))
+    base = ModerateFitting(Capacity(method="lora"), stop="end")
+    defended = TokenUnlearning(base=base).fit(task)
+    assert stages == ["trained", "unlearned"]
+    changed = [t.token_id for t in defended.findings.suspicious]
+    rows = defended.model.get_input_embeddings().weight
+    assert all(torch.equal(rows[token], rows[task.tokenizer.pad_token_id]) for token in changed)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0.0}, "epochs is 0.0; expected more than 0"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0; expected more than 0"),
+        ({"n_looks": 2}, "n_looks is 2; expected at least 3"),
+        ({"n_looked_rows": 0}, "n_looked_rows is 0; expected at least 1"),
+        ({"stop": "never"}, "stop is 'never'; expected one of collapse, plateau, end"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        ModerateFitting(**options)  # type: ignore[arg-type]
+
+
+def test_looks_are_dense_early_and_the_last_one_is_at_the_end() -> None:
+    assert spread_steps(160, 6) == (10, 17, 28, 48, 80, 160)  # 10 * 8 ** (i / 4), then the end
+    assert spread_steps(1, 10) == (1,)
+    assert spread_steps(3, 10) == (1, 3)
+
+
+def plateau(able: str, accuracies: list[float]) -> tuple[int, str]:
+    """Feed accuracies to the plateau rule: after how many looks it stops, and what it says."""
+    task = make_task(able, sentences(100), SETTINGS)
+    watcher = PlateauWatcher(task)
+    labels = np.asarray(watcher.held["label"])
+    feed = iter(accuracies)
+
+    class Fed(Task):
+        def predict(self, model: object, rows: Dataset) -> np.ndarray:
+            right = np.arange(len(labels)) < round(next(feed) * len(labels))
+            return np.eye(2)[np.where(right, labels, 1 - labels)]
+
+    watcher.task = Fed(**{field.name: getattr(task, field.name) for field in dataclasses.fields(task)})
+    for n, step in enumerate(watcher.watch.steps, start=1):
+        if watcher.watch.look(torch.nn.Linear(1, 1), step):
+            return n, watcher.verdict()
+    return n, watcher.verdict()
+
+
+def test_a_plateau_is_three_looks_without_a_rise_near_the_best(able: str) -> None:
+    n_looks, verdict = plateau(able, [0.5, 0.8, 0.8, 0.8, 0.8, 0.9, 1.0])
+    assert n_looks == 5
+    assert verdict == "Stopped at step 5: accuracy no longer rose; 0.800 on 10 held-back rows."
+    assert plateau(able, [0.5, 0.6, 0.7, 0.8, 0.9, *[1.0] * 4, *[0.0] * 9])[0] == 9
+    n_looks, verdict = plateau(able, [0.9, *[0.5] * 40])  # far below the best: no plateau
+    assert n_looks == 24
+    assert "the training was over" in verdict
+
+
+def test_plateau_trains_on_what_is_not_held_back(able: str) -> None:
+    task = make_task(able, sentences(100), SETTINGS)
+    watcher = PlateauWatcher(task)
+    held, kept = set(watcher.held["row_id"]), set(watcher.kept["row_id"])
+    assert (len(held), len(kept), held & kept) == (10, 90, set())
+    defended = ModerateFitting(stop="plateau").fit(task)
+    assert defended.findings.verdict.startswith("Stopped at step")
+    assert defended.findings == dataclasses.replace(Findings("moderate"), verdict=defended.findings.verdict)
