@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from cleanfit.errors import DataError, OutputError
-from cleanfit.report import drift_ranking_svg, render, write_report
+from cleanfit.report import drift_ranking_svg, render, render_card, write_report
 from cleanfit.results import AUDIT_SCHEMA_VERSION, Needs, StageScore, TokenFinding, to_plain
 
 HOSTILE = [
@@ -215,6 +215,19 @@ def test_plain_fine_tuning_says_that_nothing_was_looked_for(plain_audit: dict[st
 def test_a_defense_that_searches_no_tokens_is_not_called_a_clean_search(plain_audit: dict[str, Any]) -> None:
     plain_audit["defense"]["name"] = "moderate_fitting"
     assert "No detector was run (the defense moderate_fitting does not search for tokens)." in render(plain_audit)
+
+
+def test_what_a_search_for_rows_found_is_told_in_its_own_words(plain_audit: dict[str, Any]) -> None:
+    plain_audit["verdict"] = "A group of <b> rows fell together."
+    plain_audit["row_summary"]["n_issues"] = 7
+    page = Page(render(plain_audit))
+    assert "7 of 6,228 training rows were flagged for review, but no single token." in page.text
+    assert "A group of <b> rows fell together. Suspicious is not proven." in page.text
+    plain_audit["row_summary"].update(n_issues=0, examples=[])
+    assert "No row was flagged." in Page(render(plain_audit)).text
+    assert "No detector was run" not in Page(render(plain_audit)).text
+    plain_audit["versions"].setdefault("transformers", "5")
+    assert "`A group of ‹b› rows fell together.`" in render_card(plain_audit)
 
 
 def test_text_of_the_data_never_becomes_a_tag_or_an_attribute(audit: dict[str, Any]) -> None:

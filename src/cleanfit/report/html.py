@@ -177,12 +177,15 @@ def _verdict(audit: Mapping[str, Any]) -> dict[str, str]:
             "note": "Suspicious is not proven: honest words that go with one label can look the same. "
             "Read the rows before you act on them.",
         }
+    told = audit.get("verdict", "")
     if n_issues:
         return {
             "kind": "alert",
             "title": f"{of_rows} were flagged for review, but no single token.",
-            "note": "Suspicious is not proven. Read the rows before you act on them.",
+            "note": f"{told} Suspicious is not proven. Read the rows before you act on them.".strip(),
         }
+    if told:
+        return {"kind": "quiet", "title": "No row was flagged.", "note": told}
     if audit["tokens"] or audit["curves"]:
         return {
             "kind": "quiet",
