@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cleanfit.detectors import collapse
-from cleanfit.detectors.collapse import Looks, find_collapses
+from cleanfit.detectors.collapse import MIN_CLASS_ROWS, Looks, find_collapses
 
-N_HONEST, N_POISONED, H = 150, 40, 12
+N_HONEST, N_POISONED, H = 220, 50, 12
 
 
 def looks(
@@ -82,11 +82,12 @@ def test_a_group_of_too_few_rows_proves_nothing() -> None:
     assert find_collapses(Looks(seen.logits[:, few], seen.states[:, few], seen.labels[few]), seed=0) == []
 
 
-def test_a_class_of_a_handful_of_rows_is_passed_over() -> None:
+def test_a_class_of_few_rows_is_passed_over() -> None:
     seen, is_poisoned = looks()
     few = (seen.labels == 0) & (np.arange(len(seen.labels)) > 3)
     assert len(find_collapses(Looks(seen.logits[:, ~few], seen.states[:, ~few], seen.labels[~few]), seed=0)) == 1
-    assert is_poisoned.any()
+    kept = (seen.labels == 0) | is_poisoned | (np.arange(len(seen.labels)) < N_HONEST + MIN_CLASS_ROWS - N_POISONED - 1)
+    assert find_collapses(Looks(seen.logits[:, kept], seen.states[:, kept], seen.labels[kept]), seed=0) == []
 
 
 def test_margins_are_the_own_logit_less_the_highest_other_one() -> None:

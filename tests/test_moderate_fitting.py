@@ -68,7 +68,7 @@ def able(tiny_model: Folders, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def poisoned(able: str) -> tuple[Task, np.ndarray]:
-    rows, is_poisoned = poisoned_rows(400, 1)
+    rows, is_poisoned = poisoned_rows(600, 1)
     return make_task(able, rows, GENTLE), is_poisoned
 
 
@@ -98,6 +98,7 @@ def test_where_nothing_collapses_the_model_is_the_plain_one_to_the_bit(able: str
     defended = ModerateFitting().fit(task)
     assert defended.findings.rows == ()
     assert "No group of rows fell together" in defended.findings.verdict
+    assert "Not judged, for want of 200 looked-at rows: neg, pos." in defended.findings.verdict
     assert same(defended.model, PlainFineTuning().fit(task).model)
 
 

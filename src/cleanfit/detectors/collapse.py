@@ -10,10 +10,11 @@ from sklearn.mixture import GaussianMixture
 # Chosen on SST-2 and left alone elsewhere, see docs/methods/moderate_fitting.md.
 N_DIMENSIONS = 5  # principal components that a class is clustered in
 N_GROUPS = (2, 3, 4)  # numbers of groups that are tried
-MIN_ROWS = 8  # a group of fewer looked-at rows proves nothing
+MIN_CLASS_ROWS = 200  # of fewer, slices of honest rows lie apart by chance (measured on ten digits of 60 rows each)
+MIN_ROWS = 20  # a group of fewer looked-at rows proves nothing
 MAX_AMBIGUITY = 0.02  # a trigger's group lies apart: 0.003; slices of one cloud of honest rows do not: from 0.06
 MIN_CONTRAST = 0.1  # share of rows by which a group must have been contradicted more often than its like
-MIN_Z = 3.0  # standard errors by which it must
+MIN_Z = 4.0  # standard errors by which it must
 MIN_FITTED = 0.95  # share of a group's rows that the model fits in the end, or it did not collapse
 N_STARTS, REGULARIZATION = 4, 1e-4  # of each mixture: starting points, and what is added to the variances
 N_ALIKE = 10  # rows fitted about as well, that each row of a group is compared with
@@ -130,13 +131,11 @@ def _read_directions(looks: Looks) -> np.ndarray:
 def _in_class(looks: Looks, label: int, read: np.ndarray, seed: int) -> Iterator[Collapse]:
     own = looks.labels == label
     states, margins = looks.states[-1][own], looks.margins[:, own]
-    if own.sum() < max(2 * MIN_ROWS, N_DIMENSIONS + 1):
+    if own.sum() < MIN_CLASS_ROWS or states.shape[1] < N_DIMENSIONS:
         return
     space = _Space(read, PCA(N_DIMENSIONS, random_state=seed).fit(_without(states, read)))
     points = space.project(states)
     for n_groups in N_GROUPS:
-        if own.sum() < n_groups * MIN_ROWS:
-            continue
         mixture = GaussianMixture(n_groups, n_init=N_STARTS, random_state=seed, reg_covar=REGULARIZATION).fit(points)
         membership = mixture.predict_proba(points)  # (rows, n_groups)
         for group, share in enumerate(membership.T):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from torch import nn
 
-from cleanfit.detectors.collapse import Collapse, Looks, find_collapses
+from cleanfit.detectors.collapse import MIN_CLASS_ROWS, Collapse, Looks, find_collapses
 from cleanfit.results import write_json
 from cleanfit.seeding import generator
 from cleanfit.task import Task
@@ -76,6 +76,7 @@ class CollapseWatcher:
                 f"No group of rows fell together up to step {self.last} ({len(self.rows)} rows looked at "
                 f"{len(self._looks())} times), so the training ran to its end as it would have without a defense. A trigger "
                 "without a direction of its own (a style, a syntax) or in very few rows would not be seen."
+                + self._unjudged()
             )
         groups = (
             f"{c.share:.0%} of the looked-at rows labelled '{names[c.label]}' fell together: {self.told(c)}. "
@@ -83,6 +84,11 @@ class CollapseWatcher:
             for c in self.collapses
         )
         return "; ".join(groups) + "."
+
+    def _unjudged(self) -> str:
+        counts = np.bincount(np.asarray(self.rows.with_format(None)["label"]), minlength=self.task.n_classes)
+        few = [name for name, n in zip(self.task.source.label_names, counts) if n < MIN_CLASS_ROWS]
+        return f" Not judged, for want of {MIN_CLASS_ROWS} looked-at rows: {', '.join(few)}." if few else ""
 
     def _look(self, model: nn.Module, step: int) -> bool:
         self._seen[step] = self.task.observe(model, self.rows)
