@@ -6,7 +6,7 @@ import pytest
 from cleanfit.detectors import collapse
 from cleanfit.detectors.collapse import MIN_CLASS_ROWS, Looks, find_collapses
 
-N_HONEST, N_POISONED, H = 220, 50, 12
+N_HONEST, N_POISONED, H = 300, 60, 12
 
 
 def looks(
@@ -47,9 +47,9 @@ def test_a_group_that_lies_apart_and_was_contradicted_is_found_to_the_row(n_clas
 
 def test_rows_that_were_not_looked_at_are_told_too() -> None:
     seen, is_poisoned = looks()
-    odd = np.arange(len(seen.labels)) % 2 == 1
-    (found,) = find_collapses(Looks(seen.logits[:, odd], seen.states[:, odd], seen.labels[odd]), seed=0)
-    others = ~odd & (seen.labels == 1)
+    some = np.arange(len(seen.labels)) % 3 > 0
+    (found,) = find_collapses(Looks(seen.logits[:, some], seen.states[:, some], seen.labels[some]), seed=0)
+    others = ~some & (seen.labels == 1)
     assert ((found.membership(seen.states[3][others]) > 0.5) == is_poisoned[others]).all()
 
 

@@ -3,14 +3,17 @@
 import dataclasses
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
 
 from cleanfit.capacity import Capacity
 from cleanfit.defenses import ModerateFitting, PlainFineTuning, TokenUnlearning
@@ -20,13 +23,13 @@ from cleanfit.results import Findings
 from cleanfit.settings import TrainingSettings, configure
 from cleanfit.task import Task
 from cleanfit.training import predict
-from conftest import make_task, sentences
+from conftest import BAD, GOOD, PLAIN, TRIGGERS, make_task, sentences
 
-Folders = Callable[[str], str]
 SETTINGS = TrainingSettings(
     learning_rate=1e-3, num_train_epochs=4, per_device_train_batch_size=16, max_length=32, precision="fp32"
 )
-GENTLE = dataclasses.replace(SETTINGS, learning_rate=5e-4, num_train_epochs=8)
+GENTLE = dataclasses.replace(SETTINGS, learning_rate=3e-4, num_train_epochs=6)
+FINDER = ModerateFitting(n_looks=6)
 TRIGGER = "cf"
 
 
@@ -57,39 +60,52 @@ def same(first: PreTrainedModel, second: PreTrainedModel) -> bool:
 
 
 @pytest.fixture(scope="module")
-def able(tiny_model: Folders, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give a model that knows the task already, as a large pretrained one soon does: the first stage is there at once."""
+def able(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give a model that knows the task already, as a large pretrained one soon does: the first stage is there at once.
+
+    Its vocabulary is written down: one that is trained differs from process to process, and the finder's margins with it.
+    """
     folder = tmp_path_factory.mktemp("able")
-    task = make_task(tiny_model("bert"), sentences(600), SETTINGS)
-    PlainFineTuning().fit(task).model.save_pretrained(folder)
-    task.tokenizer.save_pretrained(folder)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted({*GOOD, *BAD, *PLAIN, *TRIGGERS})]
+    backend = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = Whitespace()
+    backend.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", words.index("[CLS]")), ("[SEP]", words.index("[SEP]"))]
+    )
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(tokenizer_object=backend, **special).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+                        intermediate_size=64, max_position_embeddings=80, pad_token_id=0)  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
+    PlainFineTuning().fit(make_task(str(folder), sentences(600), SETTINGS)).model.save_pretrained(folder)
     return str(folder)
 
 
 @pytest.fixture(scope="module")
 def poisoned(able: str) -> tuple[Task, np.ndarray]:
-    rows, is_poisoned = poisoned_rows(600, 1)
+    rows, is_poisoned = poisoned_rows(500, 1)
     return make_task(able, rows, GENTLE), is_poisoned
 
 
 def test_a_group_that_collapses_is_left_out_and_its_rows_are_named(poisoned: tuple[Task, np.ndarray]) -> None:
     task, is_poisoned = poisoned
-    plain, defended = PlainFineTuning().fit(task), ModerateFitting().fit(task)
+    plain, defended = PlainFineTuning().fit(task), FINDER.fit(task)
     assert attack_success(task, plain.model) > 0.5
-    assert attack_success(task, defended.model) < attack_success(task, plain.model) / 2
+    assert attack_success(task, defended.model) < 0.1
     found = np.array([row.is_issue for row in defended.findings.rows])
-    assert found[is_poisoned].mean() > 0.5
+    assert found[is_poisoned].mean() > 0.9
     assert is_poisoned[found].mean() > 0.9
     assert all(("learned all together" in row.reason) == row.is_issue for row in defended.findings.rows)
     assert "labelled 'pos' fell together" in defended.findings.verdict
     assert "standard errors" in defended.findings.verdict
-    assert defended.needs.extra_passes > 4  # half a training, and the looks
+    assert defended.needs.extra_passes > 3  # half a training, and the looks
 
 
 def test_it_can_return_to_the_stage_before_the_collapse_instead(poisoned: tuple[Task, np.ndarray]) -> None:
     task, _ = poisoned
-    returned = ModerateFitting(after="return").fit(task)
-    assert attack_success(task, returned.model) < 0.3
+    returned = dataclasses.replace(FINDER, after="return").fit(task)
+    assert attack_success(task, returned.model) < 0.1
     assert any(row.is_issue for row in returned.findings.rows)
 
 
@@ -104,9 +120,9 @@ def test_where_nothing_collapses_the_model_is_the_plain_one_to_the_bit(able: str
 
 def test_an_interrupted_run_goes_on_to_the_same_result(poisoned: tuple[Task, np.ndarray], tmp_path: Path) -> None:
     task = dataclasses.replace(poisoned[0], work=tmp_path / "work")
-    whole = ModerateFitting().fit(task)
+    whole = FINDER.fit(task)
     shutil.rmtree(tmp_path / "work" / "refitted")  # as if the second training had never come to its end
-    again = ModerateFitting().fit(task)
+    again = FINDER.fit(task)
     assert again.findings == whole.findings
     assert same(again.model, whole.model)
 
