@@ -38,7 +38,6 @@ VARIANTS = {
     "moderate": ModerateFitting(),
     "plain": PlainFineTuning(),
     "oracle": PlainFineTuning(),
-    "return": ModerateFitting(after="return"),
     "plateau": ModerateFitting(stop="plateau"),
     "published_lora": ModerateFitting.preset("published"),
     "published_adapter": ModerateFitting.preset("published_adapter"),
@@ -120,7 +119,7 @@ def _sources(given: argparse.Namespace, work: Path) -> Sources:
 
 
 def _ran_through(folder: Path) -> bool:
-    return (folder / "trained").exists() and not (folder / "refitted").exists()
+    return (folder / "trained").exists() and not (folder / "without-1").exists()
 
 
 def _detection(found: set[int], poisoned: set[int]) -> dict[str, float | int]:

@@ -4,6 +4,7 @@ import dataclasses
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 
 from cleanfit.capacity import Capacity
 from cleanfit.defenses import ModerateFitting, PlainFineTuning, TokenUnlearning
+from cleanfit.detectors.contradiction import MIN_DENIED, ContradictionCheck, Suspect
 from cleanfit.detectors.watcher import PlateauWatcher, spread_steps
 from cleanfit.errors import SettingsError
 from cleanfit.results import Findings
@@ -88,7 +90,9 @@ def poisoned(able: str) -> tuple[Task, np.ndarray]:
     return make_task(able, rows, GENTLE), is_poisoned
 
 
-def test_a_group_that_collapses_is_left_out_and_its_rows_are_named(poisoned: tuple[Task, np.ndarray]) -> None:
+def test_a_group_that_the_other_rows_contradict_is_left_out_and_its_rows_are_named(
+    poisoned: tuple[Task, np.ndarray],
+) -> None:
     task, is_poisoned = poisoned
     plain, defended = PlainFineTuning().fit(task), FINDER.fit(task)
     assert attack_success(task, plain.model) > 0.5
@@ -96,24 +100,46 @@ def test_a_group_that_collapses_is_left_out_and_its_rows_are_named(poisoned: tup
     found = np.array([row.is_issue for row in defended.findings.rows])
     assert found[is_poisoned].mean() > 0.9
     assert is_poisoned[found].mean() > 0.9
-    assert all(("learned all together" in row.reason) == row.is_issue for row in defended.findings.rows)
-    assert "labelled 'pos' fell together" in defended.findings.verdict
-    assert "standard errors" in defended.findings.verdict
+    assert all(("by a way of its own" in row.reason) == row.is_issue for row in defended.findings.rows)
+    assert "labelled 'pos' came to lie apart" in defended.findings.verdict
     assert defended.needs.extra_passes > 3  # half a training, and the looks
 
 
-def test_it_can_return_to_the_stage_before_the_collapse_instead(poisoned: tuple[Task, np.ndarray]) -> None:
+def test_a_group_that_the_other_rows_do_not_contradict_is_kept(poisoned: tuple[Task, np.ndarray]) -> None:
+    task, is_poisoned = poisoned
+    honest = task.rows.map(lambda row, i: {"label": 0 if is_poisoned[i] else row["label"]}, with_indices=True)
+    marked = dataclasses.replace(task, rows=honest)  # the same rows with the word, and the label that their text has
+    group = find_marked(marked, is_poisoned)
+    check = ContradictionCheck(marked, [group])
+    assert len(check.kept) == len(task.rows) - is_poisoned.sum()
+    model = marked.load_model()
+    marked.train("without", model, check.kept, watch=check.watch)
+    assert check.denied(model)[0] < MIN_DENIED
+    accused = ContradictionCheck(task, [dataclasses.replace(group, group=SimpleNamespace(label=1, ambiguity=0.0))])  # type: ignore[arg-type]
+    assert accused.denied(model)[0] == pytest.approx(1 - check.denied(model)[0])
+    assert f"{is_poisoned.sum()} rows labelled 'pos' came to lie apart" in accused.told(model)
+
+
+def find_marked(task: Task, is_marked: np.ndarray) -> Suspect:
+    return Suspect(SimpleNamespace(label=0, ambiguity=0.0), is_marked.astype(float))  # type: ignore[arg-type]
+
+
+def test_if_no_group_is_contradicted_the_result_is_the_plain_model(
+    poisoned: tuple[Task, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     task, _ = poisoned
-    returned = dataclasses.replace(FINDER, after="return").fit(task)
-    assert attack_success(task, returned.model) < 0.1
-    assert any(row.is_issue for row in returned.findings.rows)
+    monkeypatch.setattr(ContradictionCheck, "denied", lambda self, _model: [0.2] * len(self.suspects))
+    defended = FINDER.fit(task)
+    assert defended.findings.rows == ()
+    assert "So these rows were kept" in defended.findings.verdict
+    assert same(defended.model, PlainFineTuning().fit(task).model)
 
 
-def test_where_nothing_collapses_the_model_is_the_plain_one_to_the_bit(able: str) -> None:
+def test_where_nothing_lies_apart_the_model_is_the_plain_one_to_the_bit(able: str) -> None:
     task = make_task(able, sentences(240, 5), dataclasses.replace(GENTLE, num_train_epochs=3))
     defended = ModerateFitting().fit(task)
     assert defended.findings.rows == ()
-    assert "No group of rows fell together" in defended.findings.verdict
+    assert "No group of rows came to lie apart" in defended.findings.verdict
     assert "Not judged, for want of 200 looked-at rows: neg, pos." in defended.findings.verdict
     assert same(defended.model, PlainFineTuning().fit(task).model)
 
@@ -121,7 +147,7 @@ def test_where_nothing_collapses_the_model_is_the_plain_one_to_the_bit(able: str
 def test_an_interrupted_run_goes_on_to_the_same_result(poisoned: tuple[Task, np.ndarray], tmp_path: Path) -> None:
     task = dataclasses.replace(poisoned[0], work=tmp_path / "work")
     whole = FINDER.fit(task)
-    shutil.rmtree(tmp_path / "work" / "refitted")  # as if the second training had never come to its end
+    shutil.rmtree(tmp_path / "work" / "without-1")  # as if the second training had never come to its end
     again = FINDER.fit(task)
     assert again.findings == whole.findings
     assert same(again.model, whole.model)
@@ -187,7 +213,7 @@ def test_it_is_a_base_of_token_unlearning(able: str) -> None:
         ({"learning_rate": -1.0}, "learning_rate is -1.0; expected more than 0"),
         ({"n_looks": 2}, "n_looks is 2; expected at least 3"),
         ({"n_looked_rows": 0}, "n_looked_rows is 0; expected at least 1"),
-        ({"stop": "never"}, "stop is 'never'; expected one of collapse, plateau, end"),
+        ({"stop": "never"}, "stop is 'never'; expected one of watch, plateau, end"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options: dict[str, float], message: str) -> None:

@@ -1,11 +1,11 @@
-"""Watch a training from the untrusted rows alone: has a group of rows collapsed, has accuracy stopped rising?"""
+"""Watch a training from the untrusted rows alone: does a group of rows lie apart, has accuracy stopped rising?"""
 
 import json
 
 import numpy as np
 from torch import nn
 
-from cleanfit.detectors.collapse import MIN_CLASS_ROWS, Collapse, Looks, find_collapses
+from cleanfit.detectors.groups import MIN_CLASS_ROWS, Group, Looks, find_groups
 from cleanfit.results import write_json
 from cleanfit.seeding import generator
 from cleanfit.task import Task
@@ -23,12 +23,12 @@ def spread_steps(total: int, n_looks: int) -> tuple[int, ...]:
     return tuple(np.unique([*early, total]).tolist())
 
 
-class CollapseWatcher:
-    """Looks at some rows now and then; stops the training half-way if a group of them has fallen together by then.
+class GroupWatcher:
+    """Looks at some rows now and then; stops the training half-way if a group of them lies apart by then.
 
     Args:
         task: its rows are looked at; looks are kept under its work folder, so that an interrupted run loses none.
-        steps: when to look, at least twice; after the last two looks it is decided whether a group has fallen.
+        steps: when to look, at least twice; after the last two looks it is decided whether there is a group.
         n_rows: how many rows, at most; drawn at random.
     """
 
@@ -38,7 +38,7 @@ class CollapseWatcher:
         self.rows = task.rows.select(np.sort(random.permutation(len(task.rows))[:n_rows]))
         self.watch = Watch(steps, self._look)
         self._seen: dict[int, Observed] = {}
-        self._found: list[Collapse] | None = None
+        self._found: list[Group] | None = None
         self._folder = task.work / "looks" if task.work else None
 
     @property
@@ -52,43 +52,26 @@ class CollapseWatcher:
         return max(self._looks())
 
     @property
-    def collapses(self) -> list[Collapse]:
-        """The groups that fell together by the last look, the surest first; empty if none did."""
+    def groups(self) -> list[Group]:
+        """The groups that lie apart, the clearest first; empty if none does."""
         if self._found is None:
             seen = [look for _, look in sorted(self._looks().items())]
             labels = np.asarray(self.rows.with_format(None)["label"])
             looks = Looks(np.stack([look.logits for look in seen]), np.stack([look.states for look in seen]), labels)
-            self._found = find_collapses(looks, self.task.settings.seed)
+            self._found = find_groups(looks, self.task.settings.seed)
         return self._found
 
-    def told(self, collapse: Collapse) -> str:
-        """Say in words what a group did."""
-        return (
-            f"at step {self.steps[collapse.look]} the model denied {collapse.contradicted:.0%} of them their label "
-            f"(rows that end up fitted as well: {collapse.alike:.0%}), at step {self.steps[collapse.late]} hardly any"
-        )
-
     def verdict(self) -> str:
-        """Say in words what was found, and how sure that is."""
-        names = self.task.source.label_names
-        if not self.collapses:
-            return (
-                f"No group of rows fell together up to step {self.last} ({len(self.rows)} rows looked at "
-                f"{len(self._looks())} times), so the training ran to its end as it would have without a defense. A trigger "
-                "without a direction of its own (a style, a syntax) or in very few rows would not be seen."
-                + self._unjudged()
-            )
-        groups = (
-            f"{c.share:.0%} of the looked-at rows labelled '{names[c.label]}' fell together: {self.told(c)}. "
-            f"That is {c.z:.1f} standard errors, and {c.ambiguity:.1%} of the group is ambiguous"
-            for c in self.collapses
-        )
-        return "; ".join(groups) + "."
-
-    def _unjudged(self) -> str:
+        """Say in words that no group was found, and what that does not show."""
         counts = np.bincount(np.asarray(self.rows.with_format(None)["label"]), minlength=self.task.n_classes)
         few = [name for name, n in zip(self.task.source.label_names, counts) if n < MIN_CLASS_ROWS]
-        return f" Not judged, for want of {MIN_CLASS_ROWS} looked-at rows: {', '.join(few)}." if few else ""
+        unjudged = f" Not judged, for want of {MIN_CLASS_ROWS} looked-at rows: {', '.join(few)}." if few else ""
+        return (
+            f"No group of rows came to lie apart from the others of its label up to step {self.last} ({len(self.rows)} rows "
+            f"looked at {len(self._looks())} times), so the training ran to its end as it would have without a defense. A "
+            "trigger without a direction of its own (a style, a syntax) or in very few rows would not be seen."
+            + unjudged
+        )
 
     def _look(self, model: nn.Module, step: int) -> bool:
         self._seen[step] = self.task.observe(model, self.rows)
@@ -98,7 +81,7 @@ class CollapseWatcher:
                 np.savez(stream, logits=self._seen[step].logits, states=self._seen[step].states)
             (self._folder / "look.tmp").replace(self._folder / f"step-{step}.npz")
         self._found = None
-        return step in self.steps[-2:] and bool(self.collapses)
+        return step in self.steps[-2:] and bool(self.groups)
 
     def _looks(self) -> dict[int, Observed]:
         """Give what was seen, also by an interrupted run."""

@@ -235,6 +235,8 @@ def _audit(
         "versions": versions(),
         "platform": platform.platform(),
         "seconds": {stage: round(seconds, 2) for stage, seconds in task.seconds.items()},
+        "verdict": defended.findings.verdict,
+        "flagged_rows": [to_plain(row) for row in defended.findings.rows if row.is_issue],
         "scores": to_plain(tuple(scores)),
         "needs": to_plain(defended.needs),
         "limits": [line for line in (prepared.source.warning, *LIMITS) if line],

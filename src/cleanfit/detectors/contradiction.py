@@ -1,0 +1,107 @@
+"""Ask a model that has never seen a group of rows whether it agrees with their label: do the other rows contradict them?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from cleanfit.detectors.groups import Group
+from cleanfit.results import RowFinding
+from cleanfit.seeding import generator
+from cleanfit.task import Task
+from cleanfit.training import Watch, n_steps
+
+# The other rows contradict a group if a model made of them denies the majority of it their label.
+MIN_DENIED = 0.5
+N_ASKED = 500  # rows of a group, and others of its label, that are asked
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A group that lies apart.
+
+    Args:
+        group: how it was found.
+        membership: (N,) probability of each training row to be in it.
+    """
+
+    group: Group
+    membership: np.ndarray
+
+    @property
+    def inside(self) -> np.ndarray:
+        """(N,) which rows are in it."""
+        return self.membership > 0.5
+
+
+def suspects_of(task: Task, module: nn.Module, groups: list[Group]) -> list[Suspect]:
+    """Tell for all training rows whether they are in a group; the model is as it was when the groups lay apart."""
+    labels = np.asarray(task.rows.with_format(None)["label"])
+    suspects = []
+    for group in groups:
+        own = np.flatnonzero(labels == group.label)
+        membership = np.zeros(len(labels))
+        membership[own] = group.membership(task.observe(module, task.rows.select(own)).states)
+        suspects.append(Suspect(group, membership))
+    return suspects
+
+
+class ContradictionCheck:
+    """Watches a training on the rows outside some groups; stops it half-way if one of the groups is not contradicted.
+
+    Args:
+        task: its rows include the groups.
+        suspects: the groups.
+
+    Source: ours. A trigger's rows in dirty-label poison are honest rows of another class but for the trigger, so whoever
+    has not learned the trigger sees the other class. Rows poisoned without a wrong label are not contradicted.
+    """
+
+    def __init__(self, task: Task, suspects: list[Suspect]) -> None:
+        self.task, self.suspects = task, suspects
+        labels = np.asarray(task.rows.with_format(None)["label"])
+        is_left_out = np.any([suspect.inside for suspect in suspects], axis=0)
+        random = generator(task.settings.seed, "asked rows")
+        self.kept = task.rows.select(np.flatnonzero(~is_left_out))
+        self.watch = Watch((max(n_steps(len(self.kept), task.settings) // 2, 1),), self._look)
+        parts = [(s.inside, ~is_left_out & (labels == s.group.label)) for s in suspects]
+        self._asked = [tuple(np.sort(random.permutation(np.flatnonzero(p))[:N_ASKED]) for p in pair) for pair in parts]
+
+    def denied(self, model: nn.Module) -> list[float]:
+        """Give for each group the share of it whose label a model denies."""
+        return [self._share(model, inside, suspect) for (inside, _), suspect in zip(self._asked, self.suspects)]
+
+    def told(self, model: nn.Module) -> str:
+        """Say in words what the groups are, and what the model says of them."""
+        names = self.task.source.label_names
+        sentences = []
+        for suspect, (inside, others) in zip(self.suspects, self._asked):
+            sentences.append(
+                f"{suspect.inside.sum()} rows labelled '{names[suspect.group.label]}' came to lie apart from the others "
+                f"({suspect.group.ambiguity:.1%} of the group is ambiguous); a model trained without them denies "
+                f"{self._share(model, inside, suspect):.0%} of them that label, and {self._share(model, others, suspect):.0%} "
+                "of the others."
+            )
+        return " ".join(sentences)
+
+    def findings(self, model: nn.Module) -> tuple[RowFinding, ...]:
+        """Give a finding for each training row: flagged are the rows of the groups."""
+        found = []
+        shares = self.denied(model)
+        for index, row_id in enumerate(self.task.rows.with_format(None)["row_id"]):
+            score, share = max((s.membership[index], share) for s, share in zip(self.suspects, shares))
+            reason = (
+                "in a group that the model fits by a way of its own; a model trained without the group denies "
+                f"{share:.0%} of it this label"
+            )
+            found.append(
+                RowFinding(int(row_id), round(float(score), 6), bool(score > 0.5), reason if score > 0.5 else "")
+            )
+        return tuple(found)
+
+    def _look(self, model: nn.Module, step: int) -> bool:
+        return min(self.denied(model)) < MIN_DENIED
+
+    def _share(self, model: nn.Module, rows: np.ndarray, suspect: Suspect) -> float:
+        predicted = self.task.predict(model, self.task.rows.select(rows)).argmax(axis=1)  # type: ignore[arg-type]
+        return float((predicted != suspect.group.label).mean())
