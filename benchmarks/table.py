@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attack_tables
+import moderate_tables
 
 ROOT = Path(__file__).parent
 PAGE = ROOT.parent / "docs" / "benchmarks.md"
@@ -40,6 +41,9 @@ def render(cells: list[dict[str, Any]]) -> str:
         parts.append(
             f"## {data}, {attack}, {mode} {rate:.0%}, {epochs:g} epochs, seed {seed}\n\n{_table(members)}\n\n{_notes(members)}"
         )
+    fitted = [json.loads(path.read_text()) for path in sorted((ROOT / "results" / "moderate_fitting").glob("*.json"))]
+    if fitted:
+        parts.append(moderate_tables.moderate(fitted))
     measured = [json.loads(path.read_text()) for path in sorted((ROOT / "results" / "attacks").glob("*.json"))]
     if measured:
         parts.append(attack_tables.attacks(measured))

@@ -17,6 +17,8 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, Vi
 from transformers import ViTImageProcessorPil as ViTImageProcessor
 
 from cleanfit.attacks.base import PoisonPlan
+from cleanfit.capacity import Capacity
+from cleanfit.defenses import ModerateFitting
 from cleanfit.errors import DataError, ModelError, OutputError, SettingsError
 from cleanfit.manifest import load_manifest
 from cleanfit.models import find_model
@@ -405,6 +407,25 @@ def test_the_command_line_poisons_and_fits_image_folders(run: Run, vit: str, tmp
     assert len(err.strip().splitlines()) == 1
     assert "no sub-folders" in err
     assert run("list", "image-attacks")[1].startswith("blend: ")
+
+
+@pytest.mark.parametrize("method", ["head", "bitfit", "lora", "adapter"])
+def test_every_capacity_of_moderate_fitting_adapts_images_too(vit: str, method: str) -> None:
+    train = random_images(40)
+    defense = ModerateFitting(Capacity(method=method), epochs=0.5, learning_rate=1e-2, stop="end")  # type: ignore[arg-type]
+    result = fit_images(train, model=vit, defense=defense, settings=QUICK)
+    before = ViTForImageClassification.from_pretrained(vit).state_dict()
+    after = {name.removeprefix("inner."): value for name, value in result.model.state_dict().items()}
+    assert torch.equal(after["vit.embeddings.cls_token"], before["vit.embeddings.cls_token"])
+    assert result.model.num_labels == 2
+    assert not torch.equal(after["classifier.bias"], torch.zeros(2))
+
+
+def test_the_watch_tells_in_the_audit_what_it_did_not_judge(vit: str) -> None:
+    train = random_images(40)
+    result = fit_images(train, model=vit, defense="moderate", settings=QUICK)
+    assert "Not judged, for want of 200 looked-at rows: a, b." in result.audit["verdict"]
+    assert result.audit["flagged_rows"] == []
 
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

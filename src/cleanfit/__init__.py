@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cleanfit.data import Columns
-    from cleanfit.defenses import PlainFineTuning, TokenUnlearning
+    from cleanfit.defenses import ModerateFitting, PlainFineTuning, TokenUnlearning
     from cleanfit.detectors import EmbeddingDrift
     from cleanfit.fitting import FitResult, Inputs, fit, scan
     from cleanfit.run_folder import RunFolder
@@ -16,6 +16,7 @@ __all__ = [
     "EmbeddingDrift",
     "FitResult",
     "Inputs",
+    "ModerateFitting",
     "PlainFineTuning",
     "RunFolder",
     "TokenUnlearning",
@@ -29,6 +30,7 @@ _HOMES = {
     "EmbeddingDrift": "cleanfit.detectors",
     "FitResult": "cleanfit.fitting",
     "Inputs": "cleanfit.fitting",
+    "ModerateFitting": "cleanfit.defenses",
     "PlainFineTuning": "cleanfit.defenses",
     "RunFolder": "cleanfit.run_folder",
     "TokenUnlearning": "cleanfit.defenses",
