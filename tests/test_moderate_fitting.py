@@ -1,8 +1,10 @@
 """Moderate-fitting leaves a trigger unlearned where it sees one, and the plain training alone where it does not."""
 
 import dataclasses
+import json
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,13 +27,15 @@ from cleanfit.results import Findings
 from cleanfit.settings import TrainingSettings, configure
 from cleanfit.task import Task
 from cleanfit.training import predict
-from conftest import BAD, GOOD, PLAIN, TRIGGERS, make_task, sentences
+from conftest import BAD, GOOD, PLAIN, TRIGGERS, make_task, sentences, write_tsv
 
+Run = Callable[..., tuple[int, str, str]]
 SETTINGS = TrainingSettings(
     learning_rate=1e-3, num_train_epochs=4, per_device_train_batch_size=16, max_length=32, precision="fp32"
 )
 GENTLE = dataclasses.replace(SETTINGS, learning_rate=3e-4, num_train_epochs=6)
 FINDER = ModerateFitting(n_looks=6)
+SHORT = ("--max-length", 32, "--device", "cpu")
 TRIGGER = "cf"
 
 
@@ -183,6 +187,30 @@ def test_every_capacity_trains_and_gives_a_classifier(able: str, method: str) ->
     task = make_task(able, sentences(64), dataclasses.replace(SETTINGS, num_train_epochs=1))
     model = ModerateFitting(Capacity(method=method, size=2 if method in ("lora", "adapter") else None)).fit(task).model  # type: ignore[arg-type]
     assert predict(model, task.rows, task.tokenizer, task.settings).shape == (64, 2)
+
+
+@pytest.mark.parametrize("method", ["lora", "prefix"])
+def test_a_run_from_the_command_line_can_be_evaluated(run: Run, able: str, tmp_path: Path, method: str) -> None:
+    data, test, out = write_tsv(tmp_path / "data.tsv", sentences(80)), tmp_path / "test.tsv", tmp_path / "run"
+    levers = ("--set", "stop=end", "--set", f"method={method}", "--set", "epochs=0.5")
+    code, _, err = run("fit", data, "--model", able, "--defense", "moderate", *levers, *SHORT, "--out", out)
+    assert code == 0, err
+    audit = json.loads((out / "audit.json").read_text(encoding="utf-8"))
+    assert audit["defense"]["options"]["capacity"]["method"] == method
+    code, printed, err = run("evaluate", out, "--clean", write_tsv(test, sentences(60, 3)), *SHORT)
+    assert code == 0, err
+    assert "clean accuracy" in printed
+    is_said = "does not open with plain transformers" in (out / "model" / "README.md").read_text(encoding="utf-8")
+    assert is_said == (method == "prefix")
+
+
+def test_the_command_line_tells_the_verdict(run: Run, able: str, tmp_path: Path) -> None:
+    data = write_tsv(tmp_path / "data.tsv", sentences(80))
+    flags = ("--defense", "moderate", "--epochs", 1, *SHORT, "--out", tmp_path / "run")
+    code, printed, err = run("fit", data, "--model", able, *flags)
+    assert code == 0, err
+    assert "No group of rows came to lie apart" in " ".join(printed.split())
+    assert "No row was flagged." in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_published_presets_are_the_papers_settings() -> None:

@@ -414,11 +414,11 @@ def test_every_capacity_of_moderate_fitting_adapts_images_too(vit: str, method: 
     train = random_images(40)
     defense = ModerateFitting(Capacity(method=method), epochs=0.5, learning_rate=1e-2, stop="end")  # type: ignore[arg-type]
     result = fit_images(train, model=vit, defense=defense, settings=QUICK)
-    before = ViTForImageClassification.from_pretrained(vit).state_dict()
-    after = {name.removeprefix("inner."): value for name, value in result.model.state_dict().items()}
-    assert torch.equal(after["vit.embeddings.cls_token"], before["vit.embeddings.cls_token"])
-    assert result.model.num_labels == 2
-    assert not torch.equal(after["classifier.bias"], torch.zeros(2))
+    pretrained = ViTForImageClassification.from_pretrained(vit).state_dict()
+    trained = result.model.state_dict()
+    for place, moves in (("vit.embeddings.cls_token", False), ("classifier.bias", True)):
+        (value,) = (value for name, value in trained.items() if name.endswith(place))
+        assert torch.equal(value, pretrained[place]) != moves
 
 
 def test_the_watch_tells_in_the_audit_what_it_did_not_judge(vit: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from cleanfit.capacity import AdaptedClassifier
 from cleanfit.models import quiet_loading
 from cleanfit.report import render_card, write_report
 from cleanfit.results import Findings, RowFinding, TokenFinding, write_json
@@ -25,7 +26,8 @@ def save(
     """Write a run into an empty folder.
 
     Args:
-        model: the classifier; ``model/`` opens with plain transformers, without cleanfit.
+        model: the classifier; ``model/`` opens with plain transformers, without cleanfit, unless adapters or a prefix are
+            in it: the model card says how to open it then.
         tokenizer: of that model.
         findings: for ``tokens.csv`` and ``rows.csv``.
         audit: for ``audit.json``, ``settings.yaml``, the model card and ``report.html``.
@@ -34,7 +36,9 @@ def save(
     with quiet_loading():
         model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    (folder / "model" / "README.md").write_text(render_card(audit), encoding="utf-8")
+    (folder / "model" / "README.md").write_text(
+        render_card(audit, isinstance(model, AdaptedClassifier)), encoding="utf-8"
+    )
     write_json(folder / "audit.json", audit)
     write_findings(findings, audit["data"]["label_names"], folder)
     with (folder / "settings.yaml").open("w", encoding="utf-8") as stream:

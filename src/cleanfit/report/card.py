@@ -7,11 +7,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
-def render_card(audit: Mapping[str, Any]) -> str:
+def render_card(audit: Mapping[str, Any], is_adapted: bool = False) -> str:
     """Render a model card.
 
     Args:
         audit: what audit.json holds.
+        is_adapted: the model holds layers that plain transformers does not know.
 
     Returns:
         Markdown with a YAML head, for ``README.md`` beside the model. Text from the data stands in code spans only.
@@ -19,7 +20,7 @@ def render_card(audit: Mapping[str, Any]) -> str:
     loader = PackageLoader("cleanfit.report")
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown, not HTML
     environment.filters["code"] = _code_span
-    return environment.get_template("model_card.md.j2").render(audit=audit)
+    return environment.get_template("model_card.md.j2").render(audit=audit, is_adapted=is_adapted)
 
 
 def _code_span(text: object) -> str:
