@@ -272,3 +272,7 @@ def test_the_commands_draw_a_trajectory_a_study_and_a_sweep(
         assert said in err
         assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "new").exists()
+    code, out, err = run(*sweeping, "--capacity", "method=lora", "--over", "size=1,2", "--out", tmp_path / "sizes")
+    assert code == 0, err
+    by_size = [cell["n_trainable"] for cell in json.loads((tmp_path / "sizes" / "study.json").read_text())["cells"]]
+    assert by_size == [2 * 2 * 2 * rank * 32 + 66 for rank in (1, 2)]  # A and B at q and v of two layers, and the head
