@@ -1,7 +1,6 @@
 """Images: triggers pixel by pixel, counts, readers' errors, and a pretrained ViT that learns its task before the trigger."""
 
 import dataclasses
-import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,6 @@ from cleanfit.manifest import load_manifest
 from cleanfit.models import find_model
 from cleanfit.results import StageScore
 from cleanfit.settings import TrainingSettings
-from cleanfit.task import Task
 from cleanfit.vision import (
     IMAGE_ATTACKS,
     Blend,
@@ -303,16 +301,6 @@ def test_a_hub_name_is_loaded_with_its_split(monkeypatch: pytest.MonkeyPatch) ->
     assert asked == [("uoft-cs/cifar10", "test"), ("uoft-cs/cifar10", "train")]
     with pytest.raises(DataError, match="no name of a data set"):
         read_images("no folder/at all/here")
-
-
-def test_an_image_task_has_every_verb_of_a_task_with_the_same_parameters() -> None:
-    verbs = [name for name, value in vars(Task).items() if not name.startswith("_") and inspect.isfunction(value)]
-    assert {"load_model", "predict", "train", "without_trusted"} <= set(verbs)
-    for name in verbs:
-        expected = list(inspect.signature(getattr(Task, name)).parameters)
-        assert list(inspect.signature(getattr(ImageTask, name)).parameters) == expected
-    ours = {field.name for field in dataclasses.fields(ImageTask)} - {"processor"}
-    assert {field.name for field in dataclasses.fields(Task)} - {"tokenizer"} == ours
 
 
 def test_predictions_are_those_of_the_model_on_each_image_alone(vit: str) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cleanfit import training
+from cleanfit.errors import SettingsError
 from cleanfit.models import ModelSource
 from cleanfit.settings import TrainingSettings
 
@@ -25,7 +26,7 @@ class Task:
 
     Args:
         source: gives fresh pretrained models.
-        tokenizer: of that model.
+        processor: of that model: its tokenizer; in an `ImageTask` what makes pixel values of images.
         rows: N tokenized rows with exactly ``row_id, text[, text_pair], label`` and the tokenizer's columns.
         settings: how models are trained.
         trusted: tokenized rows that somebody vouches for, or None.
@@ -35,7 +36,7 @@ class Task:
     """
 
     source: ModelSource
-    tokenizer: PreTrainedTokenizerBase
+    processor: training.Processor
     rows: Dataset
     settings: TrainingSettings = TrainingSettings()
     trusted: Dataset | None = None
@@ -47,6 +48,19 @@ class Task:
     def n_classes(self) -> int:
         """C, the number of classes."""
         return len(self.source.label_names)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, for defenses that look at tokens.
+
+        Raises:
+            SettingsError: the rows are images.
+        """
+        if not isinstance(self.processor, PreTrainedTokenizerBase):
+            raise SettingsError(
+                "This defense looks at tokens, and images have none; pass one that only trains, such as 'plain'."
+            )
+        return self.processor
 
     def load_model(self) -> PreTrainedModel:
         """Load a fresh pretrained classifier; its head depends on the seed alone, so every copy is the same."""
@@ -72,7 +86,7 @@ class Task:
         self.seconds[stage] = training.train(
             model,
             self.rows if rows is None else rows,
-            self.tokenizer,
+            self.processor,
             settings or self.settings,
             self.work / stage if self.work else None,
             watch,
@@ -80,11 +94,11 @@ class Task:
 
     def predict(self, model: PreTrainedModel, rows: Dataset) -> np.ndarray:
         """Predict (N, C) class probabilities for tokenized rows."""
-        return training.predict(model, rows, self.tokenizer, self.settings)
+        return training.predict(model, rows, self.processor, self.settings)
 
     def observe(self, model: nn.Module, rows: Dataset) -> training.Observed:
         """Predict logits for tokenized rows, and take along the states that the last layer reads."""
-        return training.observe(model, rows, self.tokenizer, self.settings)
+        return training.observe(model, rows, self.processor, self.settings)
 
     def without_trusted(self) -> "Task":
         """Give the same task to a method that must not use the trusted rows."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -24,7 +24,6 @@ from cleanfit.models import ModelSource, find_model, first_line, quiet_loading
 from cleanfit.results import AUDIT_SCHEMA_VERSION, StageScore, to_plain, write_json
 from cleanfit.run_folder import RunFolder
 from cleanfit.settings import TrainingSettings, lookup
-from cleanfit.task import Task
 from cleanfit.training import check_report_to
 from cleanfit.vision.images import ImageSource, LabeledImages, read_images
 from cleanfit.vision.models import load_processor
@@ -175,7 +174,7 @@ def _defend(prepared: _Prepared, method: Defense, settings: TrainingSettings, wo
         scores.append(_score_stage(task, stage, model, prepared))
 
     task = ImageTask(prepared.source, prepared.processor, prepared.train, settings, work=work, on_stage=measure)
-    defended = method.fit(cast("Task", task))  # it has the verbs of a Task; what it has not, it refuses by name
+    defended = method.fit(task)
     audit = _audit(prepared, task, method, scores, defended)
     defended.model.train(False)
     return ImageFitResult(defended.model, prepared.processor, tuple(scores), audit)

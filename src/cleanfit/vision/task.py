@@ -1,104 +1,17 @@
-"""One task of adapting an image classifier: the verbs of `cleanfit.task.Task`, so that a defense runs on it unchanged."""
+"""One task of adapting an image classifier: a `Task` whose rows are images, so that a defense runs on it unchanged."""
 
-import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-import numpy as np
-from datasets import Dataset
-from torch import nn
-from transformers import BaseImageProcessor, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from cleanfit import training
-from cleanfit.errors import SettingsError
-from cleanfit.models import ModelSource
-from cleanfit.settings import TrainingSettings
+from cleanfit.task import Task
 from cleanfit.vision.models import load_classifier
 
 
-def _ignore(stage: str, model: PreTrainedModel) -> None:
-    """Do nothing at the end of a stage."""
-
-
 @dataclass(frozen=True)
-class ImageTask:
-    """The untrusted images, a way to get fresh models, the settings, and the verbs to train and predict.
-
-    Args:
-        source: gives fresh pretrained models.
-        processor: makes pixel values of images, batch by batch while training.
-        rows: N rows with exactly ``row_id, image, label``.
-        settings: how models are trained; its ``max_length`` means nothing here.
-        trusted: images that somebody vouches for, or None.
-        work: folder for what an interrupted run needs to go on; None keeps nothing.
-        on_stage: told of every finished stage with its model; whoever measures listens here, and nothing comes back.
-        seconds: stage -> seconds, filled while the task runs.
-    """
-
-    source: ModelSource
-    processor: BaseImageProcessor
-    rows: Dataset
-    settings: TrainingSettings = TrainingSettings()
-    trusted: Dataset | None = None
-    work: Path | None = None
-    on_stage: Callable[[str, PreTrainedModel], None] = _ignore
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def n_classes(self) -> int:
-        """C, the number of classes."""
-        return len(self.source.label_names)
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """What a defense for text asks for.
-
-        Raises:
-            SettingsError: always.
-        """
-        raise SettingsError(
-            "This defense looks at tokens, and images have none; pass one that only trains, such as 'plain'."
-        )
+class ImageTask(Task):
+    """A task whose rows are ``row_id, image, label``; pixel values are made batch by batch, and `max_length` means nothing."""
 
     def load_model(self) -> PreTrainedModel:
-        """Load a fresh pretrained classifier; its head depends on the seed alone, so every copy is the same."""
+        """Load a fresh pretrained image classifier; its head depends on the seed alone, so every copy is the same."""
         return load_classifier(self.source, self.settings.seed)
-
-    def train(
-        self,
-        stage: str,
-        model: nn.Module,
-        rows: Dataset | None = None,
-        settings: TrainingSettings | None = None,
-        watch: training.Watch | None = None,
-    ) -> None:
-        """Train what requires gradients in a model, in place; a stage that an interrupted run finished is loaded.
-
-        Args:
-            stage: its name, unique within the task.
-            model: takes pixel values and labels, and returns a loss.
-            rows: instead of the task's rows.
-            settings: instead of the task's settings.
-            watch: who looks at the model on the way.
-        """
-        self.seconds[stage] = training.train(
-            model,
-            self.rows if rows is None else rows,
-            self.processor,
-            settings or self.settings,
-            self.work / stage if self.work else None,
-            watch,
-        )
-
-    def predict(self, model: PreTrainedModel, rows: Dataset) -> np.ndarray:
-        """Predict (N, C) class probabilities for rows of images."""
-        return training.predict(model, rows, self.processor, self.settings)
-
-    def observe(self, model: nn.Module, rows: Dataset) -> training.Observed:
-        """Predict logits for rows of images, and take along the states that the last layer reads."""
-        return training.observe(model, rows, self.processor, self.settings)
-
-    def without_trusted(self) -> "ImageTask":
-        """Give the same task to a method that must not use the trusted images."""
-        return dataclasses.replace(self, trusted=None)
