@@ -23,8 +23,8 @@ NAMES = {
 }
 
 
-def moderate(cells: Sequence[dict[str, Any]]) -> str:
-    """Tabulate the cells of `moderate_fitting.py`, one row each."""
+def moderate(cells: Sequence[dict[str, Any]], measured: Sequence[dict[str, Any]]) -> str:
+    """Tabulate the cells of `moderate_fitting.py`, one row each; those of `attacks.py` on the same file give the controls."""
     lines = [
         "| data, attack | method | accuracy | attack success | gap closed | flagged (precision / recall) | seconds |",
         "|---|---|---|---|---|---|---|",
@@ -33,6 +33,10 @@ def moderate(cells: Sequence[dict[str, Any]]) -> str:
     for cell in cells:
         group, variant = cell["cell"].rsplit("-", 1)
         groups.setdefault(group, {})[variant] = cell
+    for members in groups.values():
+        file = next(iter(members.values()))["hashes"]["train"]
+        for cell in (cell for cell in measured if cell["train_sha256"] == file):
+            members.update({name: _control(cell, name) for name in ("plain", "oracle") if name not in members})
     for group, members in sorted(groups.items()):
         lines += [_line(_title(group), name, members) for name in NAMES if name in members]
     last = cells[-1]
@@ -41,6 +45,18 @@ def moderate(cells: Sequence[dict[str, Any]]) -> str:
         f"{last['versions']['transformers']}. Command of the last cell: `{last['command']}`"
     )
     return f"{HEAD}\n\n" + "\n".join(lines)
+
+
+def _control(cell: dict[str, Any], name: str) -> dict[str, Any]:
+    """Give a model of `attacks.py` the form of a cell; the first triggered file is the one that `fit` scores on."""
+    scores = cell["scores"][name]
+    first = scores["attack"]["insertions"][0]["attack_success_rate"]
+    return {
+        "plan": cell["plan"],
+        "scores": [{"clean_accuracy": scores["clean_accuracy"], "attack_success_rate": first}],
+        "rows": {"n_flagged": 0, "n_poisoned": cell["n_poisoned"]},
+        "seconds": cell["seconds"] if name == "plain" else {},
+    }
 
 
 def _title(group: str) -> str:
@@ -62,9 +78,13 @@ def _line(title: str, name: str, members: dict[str, dict[str, Any]]) -> str:
         shown,
         _gap(name, members),
         flagged,
-        f"{sum(cell['seconds'].values()):.0f}",
+        _seconds(cell),
     ]
     return f"| {title} | {NAMES[name]} | {' | '.join(figures)} |"
+
+
+def _seconds(cell: dict[str, Any]) -> str:
+    return f"{sum(cell['seconds'].values()):.0f}" if cell["seconds"] else "-"
 
 
 def _gap(name: str, members: dict[str, dict[str, Any]]) -> str:

@@ -41,10 +41,10 @@ def render(cells: list[dict[str, Any]]) -> str:
         parts.append(
             f"## {data}, {attack}, {mode} {rate:.0%}, {epochs:g} epochs, seed {seed}\n\n{_table(members)}\n\n{_notes(members)}"
         )
+    measured = [json.loads(path.read_text()) for path in sorted((ROOT / "results" / "attacks").glob("*.json"))]
     fitted = [json.loads(path.read_text()) for path in sorted((ROOT / "results" / "moderate_fitting").glob("*.json"))]
     if fitted:
-        parts.append(moderate_tables.moderate(fitted))
-    measured = [json.loads(path.read_text()) for path in sorted((ROOT / "results" / "attacks").glob("*.json"))]
+        parts.append(moderate_tables.moderate(fitted, measured))
     if measured:
         parts.append(attack_tables.attacks(measured))
     checked = ROOT / "results" / "attack_counts.json"
