@@ -225,9 +225,9 @@ def test_tuning_is_one_epoch_on_the_trusted_rows_at_a_constant_rate(
     calls: list[tuple[int, TrainingSettings]] = []
     real = training.train
 
-    def spy(model: Any, rows: Any, tokenizer: Any, settings: TrainingSettings, folder: Any = None) -> float:
+    def spy(model: Any, rows: Any, tokenizer: Any, settings: TrainingSettings, *rest: Any) -> float:
         calls.append((len(rows), settings))
-        return real(model, rows, tokenizer, settings, folder)
+        return real(model, rows, tokenizer, settings, *rest)
 
     monkeypatch.setattr(training, "train", spy)
     defended = defense.fit(with_trusted(task, 10))
