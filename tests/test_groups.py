@@ -83,3 +83,12 @@ def test_a_class_of_few_rows_is_passed_over() -> None:
     for n_rows, n_found in ((MIN_CLASS_ROWS - 1, 0), (MIN_CLASS_ROWS, 1)):
         kept = (seen.labels == 0) | is_poisoned | (honest & (honest.cumsum() <= n_rows - N_POISONED))
         assert len(find_groups(part(seen, kept), seed=0)) == n_found
+
+
+def test_a_look_at_a_diverged_model_is_passed_over() -> None:
+    seen, _ = looks()
+    states, logits = (
+        np.concatenate([values, np.full_like(values[-1:], np.nan)]) for values in (seen.states, seen.logits)
+    )
+    (found,) = find_groups(Looks(logits, states, seen.labels), seed=0)
+    assert found.look == 1

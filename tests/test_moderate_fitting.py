@@ -121,7 +121,7 @@ def test_a_group_that_the_other_rows_do_not_contradict_is_kept(poisoned: tuple[T
     assert check.denied(model)[0] < MIN_DENIED
     accused = ContradictionCheck(task, [dataclasses.replace(group, group=SimpleNamespace(label=1, ambiguity=0.0))])  # type: ignore[arg-type]
     assert accused.denied(model)[0] == pytest.approx(1 - check.denied(model)[0])
-    assert f"{is_poisoned.sum()} rows labelled 'pos' came to lie apart" in accused.told(model)
+    assert f"{is_poisoned.sum()} rows labelled 'pos' came to lie apart" in accused.told(model, accused.denied(model))
 
 
 def find_marked(task: Task, is_marked: np.ndarray) -> Suspect:

@@ -111,10 +111,11 @@ class ModerateFitting:
         for attempt in range(1, len(suspects) + 1):
             fresh, check = self._module(task), ContradictionCheck(task, suspects)
             task.train(f"without-{attempt}", fresh, check.kept, watch=check.watch)
-            told = check.told(fresh)
-            contradicted = [suspect for suspect, share in zip(suspects, check.denied(fresh)) if share >= MIN_DENIED]
+            denied = check.denied(fresh)
+            told = check.told(fresh, denied)
+            contradicted = [suspect for suspect, share in zip(suspects, denied) if share >= MIN_DENIED]
             if len(contradicted) == len(suspects):
-                return fresh.merged(), Findings("moderate", rows=check.findings(fresh), verdict=told), passes
+                return fresh.merged(), Findings("moderate", rows=check.findings(denied), verdict=told), passes
             passes += task.settings.num_train_epochs / 2
             suspects = contradicted
             if not suspects:

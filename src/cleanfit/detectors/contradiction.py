@@ -71,25 +71,21 @@ class ContradictionCheck:
         """Give for each group the share of it whose label a model denies."""
         return [self._share(model, inside, suspect) for (inside, _), suspect in zip(self._asked, self.suspects)]
 
-    def told(self, model: nn.Module) -> str:
-        """Say in words what the groups are, and what the model says of them."""
+    def told(self, model: nn.Module, denied: list[float]) -> str:
+        """Say in words what the groups are, and what share of them, and of the others of their label, a model denies."""
         names = self.task.source.label_names
-        sentences = []
-        for suspect, (inside, others) in zip(self.suspects, self._asked):
-            sentences.append(
-                f"{suspect.inside.sum()} rows labelled '{names[suspect.group.label]}' came to lie apart from the others "
-                f"({suspect.group.ambiguity:.1%} of the group is ambiguous); a model trained without them denies "
-                f"{self._share(model, inside, suspect):.0%} of them that label, and {self._share(model, others, suspect):.0%} "
-                "of the others."
-            )
-        return " ".join(sentences)
+        return " ".join(
+            f"{suspect.inside.sum()} rows labelled '{names[suspect.group.label]}' came to lie apart from the others "
+            f"({suspect.group.ambiguity:.1%} of the group is ambiguous); a model trained without them denies "
+            f"{share:.0%} of them that label, and {self._share(model, others, suspect):.0%} of the others."
+            for suspect, (_, others), share in zip(self.suspects, self._asked, denied)
+        )
 
-    def findings(self, model: nn.Module) -> tuple[RowFinding, ...]:
-        """Give a finding for each training row: flagged are the rows of the groups."""
+    def findings(self, denied: list[float]) -> tuple[RowFinding, ...]:
+        """Give a finding for each training row: flagged are the rows of the groups, of which these shares are denied."""
         found = []
-        shares = self.denied(model)
         for index, row_id in enumerate(self.task.rows.with_format(None)["row_id"]):
-            score, share = max((s.membership[index], share) for s, share in zip(self.suspects, shares))
+            score, share = max((s.membership[index], share) for s, share in zip(self.suspects, denied))
             reason = (
                 "in a group that the model fits by a way of its own; a model trained without the group denies "
                 f"{share:.0%} of it this label"

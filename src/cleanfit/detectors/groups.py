@@ -90,6 +90,8 @@ def find_groups(looks: Looks, seed: int) -> list[Group]:
     """
     for look in range(len(looks.logits) - 1, -1, -1):
         seen = looks.at(look)
+        if not np.isfinite(seen.states).all():  # the training has diverged
+            continue
         read = _read_directions(seen)
         classes = (list(_in_class(seen, int(label), look, read, seed)) for label in np.unique(looks.labels))
         found = [min(groups, key=lambda group: group.ambiguity) for groups in classes if groups]
@@ -103,7 +105,7 @@ def _read_directions(looks: Looks) -> np.ndarray:
     logits, states = looks.logits[-1], looks.states[-1]
     differences = logits[:, 1:] - logits[:, :1]
     centred = states - states.mean(axis=0)
-    weights = np.linalg.lstsq(centred, differences - differences.mean(axis=0))[0]  # (H, C - 1)
+    weights = np.linalg.lstsq(centred, differences - differences.mean(axis=0), rcond=None)[0]  # (H, C - 1)
     return np.asarray(np.linalg.qr(weights)[0].T)
 
 
