@@ -1,6 +1,6 @@
 """Score a finished classifier on clean and on triggered rows, and what its run found against the ground truth."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,35 +54,83 @@ def evaluate(
         ModelError: a model cannot be loaded.
         SettingsError: `manifest` beside `triggered` or `target`, or more tokens per row than a model can read.
     """
+    files, truth = _given_files(clean, triggered, target, manifest, columns)
+    return _evaluate(model, files, truth, reference, settings)[0]
+
+
+def evaluate_rows(
+    model: str, clean: Path, manifest: Path | None, columns: Columns, settings: TrainingSettings
+) -> "tuple[Evaluation, RowOutcomes]":
+    """Measure as `evaluate` does, and also tell what became of every row, for comparisons of models row by row."""
+    files, truth = _given_files(clean, None, None, manifest, columns)
+    return _evaluate(model, files, truth, None, settings)
+
+
+@dataclass(frozen=True)
+class RowOutcomes:
+    """What a model made of single rows.
+
+    Args:
+        is_correct: (N,) whether each clean row was predicted as labelled.
+        is_target: (M,) whether each triggered row of the first insertion, true label not the target, was predicted as the
+            target; None without triggered rows.
+        rows: (M,) numbers of these rows in the clean file; None if nothing tells.
+    """
+
+    is_correct: np.ndarray
+    is_target: np.ndarray | None = None
+    rows: np.ndarray | None = None
+
+
+def _given_files(
+    clean: Path, triggered: Path | None, target: str | None, manifest: Path | None, columns: Columns
+) -> "tuple[_Files, Mapping[str, Any] | None]":
+    """Find the files that were given or that a manifest names."""
     if manifest is not None and not (triggered is None and target is None):
         raise SettingsError(
             "The manifest names the triggered files and the target: leave --triggered and --target out."
         )
     if (triggered is None) != (target is None):
         raise DataError("Triggered rows need a target label, and a target label needs triggered rows: pass both.")
-    truth = None if manifest is None else load_manifest(manifest)
-    if manifest is not None and truth is not None:
-        files = _named_files(manifest, truth, clean, columns)
-    else:
+    if manifest is None:
         given = () if triggered is None else (TriggeredFile(triggered),)
-        files = _Files(clean, columns, given, target)
+        return _Files(clean, columns, given, target), None
+    truth = load_manifest(manifest)
+    return _named_files(manifest, truth, clean, columns), truth
+
+
+def _evaluate(
+    model: str, files: "_Files", truth: Mapping[str, Any] | None, reference: str | None, settings: TrainingSettings
+) -> tuple[Evaluation, RowOutcomes]:
     scored = _Classifier.load(model, settings, files.target)
     other = None if reference is None else _Classifier.load(reference, settings, files.target)
     run = _run_folder(model)
     rows, tokens = score_findings(run, truth, scored.tokenizer) if run and truth else (None, None)
-    base = scored.predict(clean, files.columns)
+    clean = scored.predict(files.clean, files.columns)
+    predicted = [scored.predict(file.path, files.columns) for file in files.triggered]
     compared = None if other is None else _score_reference(other, files)
-    return Evaluation(
+    evaluation = Evaluation(
         model=model,
-        n_rows=len(base.labels),
-        clean_accuracy=metrics.clean_accuracy(base.probabilities, base.labels),
-        macro_f1=metrics.macro_f1(base.probabilities, base.labels),
-        per_class=metrics.per_class(base.probabilities, base.labels, scored.names),
-        attack=_score_attack(scored, base, files, compared),
+        n_rows=len(clean.labels),
+        clean_accuracy=metrics.clean_accuracy(clean.probabilities, clean.labels),
+        macro_f1=metrics.macro_f1(clean.probabilities, clean.labels),
+        per_class=metrics.per_class(clean.probabilities, clean.labels, scored.names),
+        attack=_score_attack(scored, clean, files, predicted, compared),
         reference=compared,
         rows=rows,
         tokens=tokens,
     )
+    return evaluation, _outcomes(clean, files, predicted, scored.target_id)
+
+
+def _outcomes(clean: "Predicted", files: "_Files", predicted: "Sequence[Predicted]", target_id: int) -> RowOutcomes:
+    is_correct = clean.probabilities.argmax(axis=1) == clean.labels
+    if not predicted:
+        return RowOutcomes(is_correct)
+    others = predicted[0].labels != target_id
+    is_target = predicted[0].probabilities[others].argmax(axis=1) == target_id
+    numbers = files.triggered[0].rows
+    return RowOutcomes(is_correct, is_target, None if numbers is None else np.asarray(numbers)[others])
 
 
 @dataclass(frozen=True)
@@ -172,14 +220,15 @@ def score_triggered(file: TriggeredFile, predicted: Predicted, clean: Predicted,
 
 
 def _score_attack(
-    scored: _Classifier, clean: Predicted, files: _Files, reference: ReferenceScore | None
+    scored: _Classifier,
+    clean: Predicted,
+    files: _Files,
+    predicted: Sequence[Predicted],
+    reference: ReferenceScore | None,
 ) -> AttackScore | None:
     if files.target is None:
         return None
-    outcomes = [
-        score_triggered(file, scored.predict(file.path, files.columns), clean, scored.target_id)
-        for file in files.triggered
-    ]
+    outcomes = [score_triggered(file, part, clean, scored.target_id) for file, part in zip(files.triggered, predicted)]
     whole = tuple(outcome for outcome in outcomes if outcome.trigger is None)
     single = tuple(outcome for outcome in outcomes if outcome.trigger is not None)
     success = metrics.mean_interval([outcome.attack_success_rate for outcome in whole])

@@ -114,7 +114,7 @@ def fit(
     if run is None:
         return defend(prepared, method, settings, None)
     with run.open(_fingerprint(prepared, method, settings)) as (folder, work):
-        result = defend(prepared, method, settings, work)
+        result = defend(prepared, method, settings, work, run.shared)
         save(result.model, result.tokenizer, result.findings, result.audit, folder)
     return dataclasses.replace(result, folder=run.path)
 
@@ -217,9 +217,12 @@ def _untouched(train: Dataset, labeled: LabeledData, manifest_path: Path) -> Dat
     return train.select([i for i, row in enumerate(train.with_format(None)["row_id"]) if row not in touched])
 
 
-def defend(prepared: Prepared, method: Defense, settings: TrainingSettings, work: Path | None) -> FitResult:
-    """Run a defense and measure the model after each of its stages."""
-    cache = work / "tokenized" if work else None
+def defend(
+    prepared: Prepared, method: Defense, settings: TrainingSettings, work: Path | None, shared: Path | None = None
+) -> FitResult:
+    """Run a defense and measure the model after each of its stages; `shared` is as in `RunFolder`."""
+    kept = shared or work
+    cache = kept / "tokenized" if kept else None
 
     def tokenized(rows: Dataset) -> Dataset:
         return tables.tokenize(rows, prepared.tokenizer, settings.max_length, cache)
@@ -237,6 +240,7 @@ def defend(prepared: Prepared, method: Defense, settings: TrainingSettings, work
         settings,
         trusted=tokenized(prepared.trusted.rows) if prepared.trusted else None,
         work=work,
+        shared=shared,
         on_stage=measure,
     )
     defended: Defended = method.fit(task)

@@ -20,11 +20,19 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run goes: the folder, whether to go on with an interrupted run, whether to replace a finished one."""
+    """Where a run goes.
+
+    Args:
+        path: the folder, which is there when the run is whole.
+        resume: go on with an interrupted run.
+        overwrite: replace a finished one.
+        shared: a folder for what other runs need too, tokens and plain trainings; None shares nothing.
+    """
 
     path: Path
     resume: bool = False
     overwrite: bool = False
+    shared: Path | None = None
 
     @property
     def partial(self) -> Path:
@@ -110,6 +118,15 @@ class RunFolder:
             self.path.rename(replaced)
         result.rename(self.path)
         shutil.rmtree(self.partial)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if need be; another process that wants it waits until this one is done, or gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,5 +1,6 @@
 """One fine-tuning task: all that a detector or defense may touch, and nothing of the ground truth."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from cleanfit import training
 from cleanfit.errors import SettingsError
 from cleanfit.models import ModelSource
+from cleanfit.run_folder import alone_in
 from cleanfit.settings import TrainingSettings
 
 
@@ -31,6 +33,8 @@ class Task:
         settings: how models are trained.
         trusted: tokenized rows that somebody vouches for, or None.
         work: folder for what an interrupted run needs to go on; None keeps nothing.
+        shared: folder for trainings that other tasks may repeat to the bit: whole models that nobody watches; None
+            shares nothing.
         on_stage: told of every finished stage with its model; whoever measures listens here, and nothing comes back.
         seconds: stage -> seconds, filled while the task runs.
     """
@@ -41,6 +45,7 @@ class Task:
     settings: TrainingSettings = TrainingSettings()
     trusted: Dataset | None = None
     work: Path | None = None
+    shared: Path | None = None
     on_stage: Callable[[str, PreTrainedModel], None] = _ignore
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -83,14 +88,15 @@ class Task:
             settings: instead of the task's settings.
             watch: who looks at the model on the way.
         """
-        self.seconds[stage] = training.train(
-            model,
-            self.rows if rows is None else rows,
-            self.processor,
-            settings or self.settings,
-            self.work / stage if self.work else None,
-            watch,
-        )
+        rows = self.rows if rows is None else rows
+        settings = settings or self.settings
+        folder = self.work / stage if self.work else None
+        hold: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if self.shared and watch is None and isinstance(model, PreTrainedModel):
+            folder = self.shared / f"trained-{training.fingerprint(model, rows, settings)}"
+            hold = alone_in(folder)
+        with hold:
+            self.seconds[stage] = training.train(model, rows, self.processor, settings, folder, watch)
 
     def predict(self, model: PreTrainedModel, rows: Dataset) -> np.ndarray:
         """Predict (N, C) class probabilities for tokenized rows."""

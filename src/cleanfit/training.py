@@ -1,5 +1,6 @@
 """Train and predict with Hugging Face's Trainer: the only module that imports it."""
 
+import hashlib
 import json
 import math
 import shutil
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from transformers import (
     BaseImageProcessor,
     DataCollatorWithPadding,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
     ProgressCallback,
@@ -34,6 +36,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 
 from cleanfit.errors import SettingsError
 from cleanfit.models import head_inputs
+from cleanfit.results import to_plain
 from cleanfit.seeding import derive_seed, generator, kept_rng
 from cleanfit.settings import TrainingSettings
 
@@ -131,6 +134,23 @@ def observe(model: nn.Module, rows: Dataset, processor: Processor, settings: Tra
     with head_inputs(model) as states:
         logits = _logits(model, rows.select(order), processor, settings)
     return Observed(_undone(order, logits), _undone(order, torch.cat(states).numpy()))
+
+
+def fingerprint(model: PreTrainedModel, rows: Dataset, settings: TrainingSettings) -> str:
+    """Hash all that decides a training: what the model is, what of it moves, what it reads, and how."""
+    decides = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        decides.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        decides.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    cells = rows.with_format(None)
+    parts = {
+        "config": model.config.to_dict(),
+        "moves": [name for name, parameter in model.named_parameters() if parameter.requires_grad],
+        "rows": [cells[column][:] for column in ("input_ids", "label")],
+        "settings": to_plain(settings),
+    }
+    decides.update(json.dumps(parts, sort_keys=True, default=str).encode())
+    return decides.hexdigest()[:16]
 
 
 def n_steps(n_rows: int, settings: TrainingSettings) -> int:

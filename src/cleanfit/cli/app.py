@@ -8,6 +8,7 @@ from typing import TextIO
 import typer
 
 from cleanfit.cli import (
+    bench,
     demo,
     evaluate,
     fit,
@@ -48,6 +49,7 @@ app.command("stealth")(stealth.stealth)
 app.command("trajectory")(trajectory.trajectory)
 app.command("poison-rates")(poison_rates.poison_rates)
 app.command("sweep")(sweep.sweep)
+app.command("bench")(bench.bench)
 app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.command("list")(listing.listing)

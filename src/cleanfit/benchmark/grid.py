@@ -1,0 +1,227 @@
+"""A benchmark's grid: a YAML file of data sets, models, attacks, rates, defenses and seeds, resolved into cells."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cleanfit.attacks import ATTACKS
+from cleanfit.attacks.base import Attack, PoisonPlan
+from cleanfit.benchmark.cell import Cell, DataFiles, Line
+from cleanfit.data import Columns
+from cleanfit.defenses import DEFENSES
+from cleanfit.defenses.plain import PlainFineTuning
+from cleanfit.errors import DataError, SettingsError
+from cleanfit.manifest import file_sha256
+from cleanfit.models import DEFAULT_MODEL
+from cleanfit.settings import TrainingSettings, configure, load_yaml, lookup, merge
+
+FILE_ROLES = ("train", "test", "trusted")
+DATA_KEYS = (*FILE_ROLES, "target", "text_column", "text_pair_column", "label_column", "pools")
+GRID_KEYS = (
+    "data",
+    "models",
+    "attacks",
+    "label_modes",
+    "rates",
+    "defenses",
+    "seeds",
+    "rows",
+    "test_rows",
+    "settings",
+    "skip",
+)
+SKIP_KEYS = ("data", "models", "attacks", "label_modes", "rates", "defenses", "seeds")
+# Settings that have a shorter name on the command line, and here.
+ALIASES = {"epochs": "num_train_epochs", "batch_size": "per_device_train_batch_size"}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid as read: every combination is a cell, but for those that are skipped.
+
+    Args:
+        data: the data sets.
+        models: folders or hub names.
+        attacks: label -> attack.
+        label_modes: of the attacks.
+        rates: shares of all rows that are poisoned, in (0, 1]; rate 0, a control, is always there.
+        lines: the defenses, and the controls that are always there.
+        seeds: any integers.
+        settings: of all trainings; each cell has its own seed.
+        rows: training rows that are kept, the same for every cell; None = all.
+        test_rows: the same for the test rows.
+        skip: combinations that there are not: axis -> values; a cell that fits all axes of one is left out.
+    """
+
+    data: tuple[DataFiles, ...]
+    models: tuple[str, ...]
+    attacks: Mapping[str, Attack]
+    label_modes: tuple[str, ...]
+    rates: tuple[float, ...]
+    lines: tuple[Line, ...]
+    seeds: tuple[int, ...]
+    settings: TrainingSettings
+    rows: int | None = None
+    test_rows: int | None = None
+    skip: tuple[Mapping[str, tuple[str, ...]], ...] = field(default=())
+
+    def cells(self) -> list[Cell]:
+        """List the cells, those of one data set and seed together, the controls of an attack before its defenses."""
+        found: dict[str, Cell] = {}
+        for data, model, seed in itertools.product(self.data, self.models, self.seeds):
+            for attack, plan in ((None, None), *self._attacks(data, seed)):
+                for line in self._lines(data, attack):
+                    cell = Cell(
+                        data,
+                        model,
+                        attack,
+                        None if attack is None else self.attacks[attack],
+                        plan,
+                        line,
+                        dataclasses.replace(self.settings, seed=seed),
+                        self.rows,
+                        self.test_rows,
+                    )
+                    if not any(_fits(cell, pattern) for pattern in self.skip):
+                        found.setdefault(cell.name, cell)
+        return list(found.values())
+
+    def _attacks(self, data: DataFiles, seed: int) -> Iterator[tuple[str, PoisonPlan]]:
+        for attack, mode, rate in itertools.product(self.attacks, self.label_modes, self.rates):
+            yield attack, PoisonPlan(data.target, rate, mode, seed)  # type: ignore[arg-type]
+
+    def _lines(self, data: DataFiles, attack: str | None) -> Iterator[Line]:
+        for line in self.lines:
+            has_files = data.trusted is not None or not line.is_trusted
+            if has_files and not (line.is_oracle and attack is None):  # without poison the oracle is plain fine-tuning
+                yield line
+
+
+def read_grid(path: Path, folder: Path | None) -> Grid:
+    """Read and check a grid.
+
+    Args:
+        path: the YAML file; docs/how_to/run_a_benchmark.md describes its keys.
+        folder: where the data sets lie; None = beside the grid.
+
+    Returns:
+        The grid, with every attack, defense and setting resolved.
+
+    Raises:
+        DataError: a data file is missing.
+        SettingsError: the file is not usable, or names something that there is not.
+    """
+    given = merge(GRID_KEYS, load_yaml(path))
+    for needed in ("data", "attacks", "defenses"):
+        if not isinstance(given.get(needed), Mapping) or not given[needed]:
+            raise SettingsError(f"'{path}' has no block '{needed}'; expected 'name: ...' lines below it.")
+    rates = tuple(float(rate) for rate in _listed(given, "rates", (0.1,)) if float(rate) > 0)
+    return Grid(
+        data=tuple(_data_files(name, block, folder or path.parent) for name, block in given["data"].items()),
+        models=tuple(map(str, _listed(given, "models", (DEFAULT_MODEL,)))),
+        attacks={str(name): _attack(str(name), block) for name, block in given["attacks"].items()},
+        label_modes=tuple(map(str, _listed(given, "label_modes", ("dirty",)))),
+        rates=rates,
+        lines=(*CONTROLS, *(_line(str(name), block) for name, block in given["defenses"].items())),
+        seeds=tuple(map(int, _listed(given, "seeds", (0,)))),
+        settings=_settings(given.get("settings") or {}),
+        rows=_count(given, "rows"),
+        test_rows=_count(given, "test_rows"),
+        skip=tuple(_pattern(block) for block in given.get("skip") or ()),
+    )
+
+
+CONTROLS = (
+    Line("plain", PlainFineTuning()),
+    Line("oracle", PlainFineTuning(), is_oracle=True),
+    Line("tuning only", PlainFineTuning(), is_trusted=True),
+)
+
+
+def _data_files(name: str, block: Any, folder: Path) -> DataFiles:
+    given = merge(DATA_KEYS, _block(f"data set '{name}'", block))
+    missing = [key for key in ("train", "test", "target") if key not in given]
+    if missing:
+        raise SettingsError(f"The data set '{name}' has no {', '.join(missing)}; expected train, test and target.")
+    paths = {role: folder / str(given[role]) for role in FILE_ROLES if role in given}
+    pools = {str(attack): folder / str(file) for attack, file in _block("pools", given.get("pools")).items()}
+    for path in (*paths.values(), *pools.values()):
+        if not path.is_file():
+            raise DataError(f"The data set '{name}' has no file '{path}'. Pass the folder that it lies in as --data.")
+    return DataFiles(
+        name=str(name),
+        train=paths["train"],
+        test=paths["test"],
+        trusted=paths.get("trusted"),
+        target=str(given["target"]),
+        columns=Columns(given.get("text_column"), given.get("text_pair_column"), given.get("label_column")),
+        pools=pools,
+        hashes={role: file_sha256(path) for role, path in {**paths, **pools}.items()},
+    )
+
+
+def _attack(name: str, block: Any) -> Attack:
+    given = _block(f"attack '{name}'", block)
+    return configure(lookup("attack", str(given.pop("attack", name)), ATTACKS)(), given)
+
+
+def _line(name: str, block: Any) -> Line:
+    if name in {line.name for line in CONTROLS}:
+        raise SettingsError(
+            f"'{name}' is a control, which every benchmark has; leave it out, or name the defense otherwise."
+        )
+    given = _block(f"defense '{name}'", block)
+    is_trusted = bool(given.pop("trusted", False))
+    return Line(
+        name, configure(lookup("defense", str(given.pop("method", name)), DEFENSES)(), given), False, is_trusted
+    )
+
+
+def _settings(block: Any) -> TrainingSettings:
+    given = {ALIASES.get(str(key), str(key)): value for key, value in _block("settings", block).items()}
+    if "seed" in given:
+        raise SettingsError("The seed is no training setting here: list the seeds under 'seeds'.")
+    return configure(TrainingSettings(), given)
+
+
+def _pattern(block: Any) -> dict[str, tuple[str, ...]]:
+    given = merge(SKIP_KEYS, _block("skip", block))
+    if not given:
+        raise SettingsError("An entry of 'skip' is empty; expected for example 'data: olid' and 'attacks: [synbkd]'.")
+    return {key: tuple(map(str, _listed(given, key, ()))) for key in given}
+
+
+def _fits(cell: Cell, pattern: Mapping[str, Sequence[str]]) -> bool:
+    place = {
+        "data": cell.data.name,
+        "models": cell.model,
+        "attacks": cell.attack_name,
+        "label_modes": cell.plan.label_mode if cell.plan else None,
+        "rates": f"{cell.plan.rate:g}" if cell.plan else "0",
+        "defenses": cell.line.name,
+        "seeds": str(cell.settings.seed),
+    }
+    return all(place[axis] in values for axis, values in pattern.items())
+
+
+def _block(what: str, block: Any) -> dict[str, Any]:
+    if block is None:
+        return {}
+    if not isinstance(block, Mapping):
+        raise SettingsError(f"The {what} of the grid holds {block!r}; expected 'key: value' lines.")
+    return {str(key): value for key, value in block.items()}
+
+
+def _listed(given: Mapping[str, Any], key: str, default: Sequence[Any]) -> Sequence[Any]:
+    value = given.get(key, default)
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _count(given: Mapping[str, Any], key: str) -> int | None:
+    value = given.get(key)
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise SettingsError(f"{key} is {value!r}; expected how many rows to keep, at least 1.")
+    return value
