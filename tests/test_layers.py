@@ -42,6 +42,7 @@ LAYERS = {
     "audit": 6,
     "fitting": 6,
     "save": 6,
+    "benchmark": 7,
     "demo": 7,
     "evaluate": 7,
     "stealth": 7,

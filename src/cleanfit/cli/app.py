@@ -22,6 +22,7 @@ from cleanfit.cli import (
     scan,
     stealth,
     sweep,
+    table,
     trajectory,
 )
 from cleanfit.errors import CleanfitError, SettingsError
@@ -48,6 +49,7 @@ app.command("stealth")(stealth.stealth)
 app.command("trajectory")(trajectory.trajectory)
 app.command("poison-rates")(poison_rates.poison_rates)
 app.command("sweep")(sweep.sweep)
+app.command("table")(table.table)
 app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.command("list")(listing.listing)
