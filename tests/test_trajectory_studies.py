@@ -14,6 +14,7 @@ from cleanfit.attacks.base import PoisonPlan
 from cleanfit.attacks.files import Sources, poison_files
 from cleanfit.attacks.words import Words
 from cleanfit.errors import OutputError, SettingsError
+from cleanfit.metrics import pareto_front
 from cleanfit.run_folder import RunFolder
 from cleanfit.settings import TrainingSettings
 from cleanfit.trajectory import Looks, Point, Recipe, Subject, cells, poison_rates, sweep
@@ -21,7 +22,7 @@ from cleanfit.trajectory.cells import Cell
 from cleanfit.trajectory.looks import summarize
 from cleanfit.trajectory.plots import save_figure, stage_figure, state_figure
 from cleanfit.trajectory.states import StateMaps
-from cleanfit.trajectory.study_plots import heat_figure, pareto_figure, pareto_front, rate_figure
+from cleanfit.trajectory.study_plots import heat_figure, pareto_figure, rate_figure
 from conftest import sentences, write_tsv
 
 Folders = Callable[[str], str]

@@ -209,6 +209,23 @@ def token_detection(
     )
 
 
+def pareto_front(scores: Sequence[tuple[float, float]]) -> tuple[int, ...]:
+    """Find what no other beats.
+
+    Args:
+        scores: K pairs of clean accuracy, more is better, and attack success rate, less is better.
+
+    Returns:
+        Numbers of the pairs that no other pair is at least as good as in both and better in one, by falling accuracy.
+    """
+
+    def beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
+        return a[0] >= b[0] and a[1] <= b[1] and a != b
+
+    kept = [place for place, score in enumerate(scores) if not any(beats(other, score) for other in scores)]
+    return tuple(sorted(kept, key=lambda place: (-scores[place][0], scores[place][1], place)))
+
+
 def _others(labels: np.ndarray, target: int) -> np.ndarray:
     others: np.ndarray = labels != target
     if not others.any():

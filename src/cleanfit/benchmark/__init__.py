@@ -1,1 +1,7 @@
-"""The benchmark: every defense against every attack on the same rows, seeds and epochs, cell by cell."""
+"""The benchmark: defenses against attacks, cell by cell, and its tables; what is imported here needs no torch."""
+
+from cleanfit.benchmark.reading import FailedCell, FinishedCell, read_cells
+from cleanfit.benchmark.summary import Line, Summary, summarize
+from cleanfit.benchmark.tables import write_tables
+
+__all__ = ["FailedCell", "FinishedCell", "Line", "Summary", "read_cells", "summarize", "write_tables"]

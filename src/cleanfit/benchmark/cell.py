@@ -13,8 +13,6 @@ from cleanfit.defenses.base import Defense
 from cleanfit.results import to_plain
 from cleanfit.settings import TrainingSettings
 
-SCHEMA_VERSION = 1
-CELLS = "cells"
 NAME_LENGTH = 16
 
 
@@ -44,7 +42,7 @@ class DataFiles:
 
 
 @dataclass(frozen=True)
-class Line:
+class Contender:
     """A defense under its name in the grid; whether it is the oracle, and whether it may tune on trusted rows."""
 
     name: str
@@ -74,7 +72,7 @@ class Cell:
     attack_name: str | None
     attack: Attack | None
     plan: PoisonPlan | None
-    line: Line
+    line: Contender
     settings: TrainingSettings
     rows: int | None = None
     test_rows: int | None = None

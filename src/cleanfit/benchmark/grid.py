@@ -9,7 +9,7 @@ from typing import Any
 
 from cleanfit.attacks import ATTACKS
 from cleanfit.attacks.base import Attack, PoisonPlan
-from cleanfit.benchmark.cell import Cell, DataFiles, Line
+from cleanfit.benchmark.cell import Cell, Contender, DataFiles
 from cleanfit.data import Columns
 from cleanfit.defenses import DEFENSES
 from cleanfit.defenses.plain import PlainFineTuning
@@ -61,7 +61,7 @@ class Grid:
     attacks: Mapping[str, Attack]
     label_modes: tuple[str, ...]
     rates: tuple[float, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[Contender, ...]
     seeds: tuple[int, ...]
     settings: TrainingSettings
     rows: int | None = None
@@ -93,7 +93,7 @@ class Grid:
         for attack, mode, rate in itertools.product(self.attacks, self.label_modes, self.rates):
             yield attack, PoisonPlan(data.target, rate, mode, seed)  # type: ignore[arg-type]
 
-    def _lines(self, data: DataFiles, attack: str | None) -> Iterator[Line]:
+    def _lines(self, data: DataFiles, attack: str | None) -> Iterator[Contender]:
         for line in self.lines:
             has_files = data.trusted is not None or not line.is_trusted
             if has_files and not (line.is_oracle and attack is None):  # without poison the oracle is plain fine-tuning
@@ -135,9 +135,9 @@ def read_grid(path: Path, folder: Path | None) -> Grid:
 
 
 CONTROLS = (
-    Line("plain", PlainFineTuning()),
-    Line("oracle", PlainFineTuning(), is_oracle=True),
-    Line("tuning only", PlainFineTuning(), is_trusted=True),
+    Contender("plain", PlainFineTuning()),
+    Contender("oracle", PlainFineTuning(), is_oracle=True),
+    Contender("tuning only", PlainFineTuning(), is_trusted=True),
 )
 
 
@@ -168,14 +168,14 @@ def _attack(name: str, block: Any) -> Attack:
     return configure(lookup("attack", str(given.pop("attack", name)), ATTACKS)(), given)
 
 
-def _line(name: str, block: Any) -> Line:
+def _line(name: str, block: Any) -> Contender:
     if name in {line.name for line in CONTROLS}:
         raise SettingsError(
             f"'{name}' is a control, which every benchmark has; leave it out, or name the defense otherwise."
         )
     given = _block(f"defense '{name}'", block)
     is_trusted = bool(given.pop("trusted", False))
-    return Line(
+    return Contender(
         name, configure(lookup("defense", str(given.pop("method", name)), DEFENSES)(), given), False, is_trusted
     )
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cleanfit.benchmark.cell import CELLS, Cell
+from cleanfit.benchmark.cell import Cell
 from cleanfit.benchmark.cluster import run_on_ray
 from cleanfit.benchmark.local import Workers, run_local
+from cleanfit.benchmark.reading import CELLS
 from cleanfit.benchmark.work import WORK, cell_path
 from cleanfit.errors import DataError, OutputError
 

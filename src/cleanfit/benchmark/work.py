@@ -18,7 +18,8 @@ import torch
 
 from cleanfit.attacks.files import Sources, poison_files
 from cleanfit.audit import versions
-from cleanfit.benchmark.cell import CELLS, SCHEMA_VERSION, Cell
+from cleanfit.benchmark.cell import Cell
+from cleanfit.benchmark.reading import CELL_SCHEMA_VERSION, CELLS
 from cleanfit.errors import CleanfitError
 from cleanfit.evaluate import RowOutcomes, evaluate_rows
 from cleanfit.fitting import Inputs, fit
@@ -56,7 +57,12 @@ def run_cell(cell: Cell, out: Path, n_threads: int) -> None:
         n_threads: CPU threads.
     """
     torch.set_num_threads(n_threads)
-    written: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "name": cell.name, "status": "done", "error": None}
+    written: dict[str, Any] = {
+        "schema_version": CELL_SCHEMA_VERSION,
+        "name": cell.name,
+        "status": "done",
+        "error": None,
+    }
     written |= {"key": cell.key, "facts": {**source_facts(), "n_threads": n_threads}}
     try:
         written |= _outcome(cell, out / WORK / cell.block, written["facts"])
@@ -74,7 +80,7 @@ def failure(error: str) -> dict[str, Any]:
 
 def failed_cell(cell: Cell, error: str) -> dict[str, Any]:
     """Make the file of a cell whose process ended before it could write one."""
-    start = {"schema_version": SCHEMA_VERSION, "name": cell.name}
+    start = {"schema_version": CELL_SCHEMA_VERSION, "name": cell.name}
     return {**start, **failure(error), "key": cell.key, "facts": source_facts(), "traceback": None}
 
 

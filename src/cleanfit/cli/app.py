@@ -23,6 +23,7 @@ from cleanfit.cli import (
     scan,
     stealth,
     sweep,
+    table,
     trajectory,
 )
 from cleanfit.errors import CleanfitError, SettingsError
@@ -50,6 +51,7 @@ app.command("trajectory")(trajectory.trajectory)
 app.command("poison-rates")(poison_rates.poison_rates)
 app.command("sweep")(sweep.sweep)
 app.command("bench")(bench.bench)
+app.command("table")(table.table)
 app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.command("list")(listing.listing)

@@ -19,11 +19,11 @@ def render_card(audit: Mapping[str, Any], is_adapted: bool = False) -> str:
     """
     loader = PackageLoader("cleanfit.report")
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown, not HTML
-    environment.filters["code"] = _code_span
+    environment.filters["code"] = code_span
     return environment.get_template("model_card.md.j2").render(audit=audit, is_adapted=is_adapted)
 
 
-def _code_span(text: object) -> str:
+def code_span(text: object) -> str:
     """Quote foreign text as a Markdown code span that it cannot leave: one line, no backticks, no table bars."""
     plain = re.sub(r"\s+", " ", str(text)).replace("`", "'").replace("|", "\\|").replace("<", "‹").replace(">", "›")
     return f"`{plain or ' '}`"

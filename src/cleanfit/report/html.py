@@ -85,11 +85,11 @@ def render(audit: Mapping[str, Any]) -> str:
         DataError: the audit has another schema version or lacks a key.
     """
     _check(audit)
-    template = _environment().get_template(TEMPLATE)
+    template = environment().get_template(TEMPLATE)
     rounds = round_names(audit)
     return template.render(
         audit=audit,
-        policy=_policy(template),
+        policy=content_policy(template),
         verdict=_verdict(audit),
         rounds=rounds,
         round_titles=[round_title(name) for name in rounds],
@@ -202,7 +202,8 @@ def _verdict(audit: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Make the environment of our pages: everything is escaped, a missing name is an error, no character is invisible."""
     environment = Environment(
         loader=PackageLoader("cleanfit.report"),
         autoescape=True,
@@ -216,8 +217,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _policy(template: Template) -> str:
-    """Allow exactly the page's own style and script, so that nothing else runs even if an escape were missed."""
+def content_policy(template: Template) -> str:
+    """Write the policy that allows exactly a page's own style and script: nothing else runs even if an escape were missed."""
     rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'"]
     for name in ("style", "script"):
         block = "".join(template.blocks[name](template.new_context()))

@@ -26,6 +26,7 @@ MUTED, LINE, ALERT, *ROUND_COLORS = PAGE_COLORS
 DASHES = ("-", "--", "-.", ":")  # a second sign beside the colour, for print and for readers who see few colours
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "cleanfit", "path.simplify": False}
 SIZE_INCHES = (10.4, 4.3)
+TITLE = "Drift of each vocabulary entry against its rank, one line per round"
 N_LABELS = 10
 LABEL_LENGTH = 18  # characters
 FONT_SIZE = 9.0  # points
@@ -106,7 +107,7 @@ def drift_ranking_svg(audit: Mapping[str, Any]) -> str:
         _mark_tokens(axes, [token for token in audit["tokens"] if token["is_suspicious"]], tops, labels)
         drawing = io.StringIO()
         figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _page_svg(drawing.getvalue(), labels)
+    return page_svg(drawing.getvalue(), labels, TITLE)
 
 
 def _escape(character: str) -> str:
@@ -213,11 +214,19 @@ def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _page_svg(drawing: str, labels: Mapping[str, str]) -> str:
+def page_svg(drawing: str, labels: Mapping[str, str], title: str) -> str:
     """Turn matplotlib's SVG into an element for the page.
 
     Styles become attributes, because the page's policy forbids inline styles; texts take the page's font; and the
     placeholders become the real texts only here, so that matplotlib never lays out text from the data.
+
+    Args:
+        drawing: SVG as matplotlib writes it.
+        labels: placeholder in the drawing -> the text to show.
+        title: what the drawing shows, for those who do not see it.
+
+    Returns:
+        An ``<svg>`` element without styles or scripts.
     """
     root = ElementTree.fromstring(drawing)  # noqa: S314 - matplotlib wrote it a moment ago
     for parent in root.iter():
@@ -245,7 +254,7 @@ def _page_svg(drawing: str, labels: Mapping[str, str]) -> str:
             "xmlns": "http://www.w3.org/2000/svg",
             "role": "img",
             "stroke-linejoin": "round",
-            "aria-label": "Drift of each vocabulary entry against its rank, one line per round",
+            "aria-label": title,
         }
     )
     return ElementTree.tostring(root, encoding="unicode")

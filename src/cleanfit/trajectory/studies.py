@@ -12,13 +12,14 @@ from cleanfit.attacks.files import Sources, poison_files
 from cleanfit.audit import versions
 from cleanfit.errors import SettingsError
 from cleanfit.manifest import file_sha256, load_manifest
+from cleanfit.metrics import pareto_front
 from cleanfit.results import to_plain, write_json
 from cleanfit.run_folder import RunFolder
 from cleanfit.settings import TrainingSettings, configure, unknown
 from cleanfit.trajectory.cells import Cell, open_study, run_cell
 from cleanfit.trajectory.plots import save_figure
 from cleanfit.trajectory.scene import Recipe, Subject
-from cleanfit.trajectory.study_plots import heat_figure, pareto_figure, pareto_front, rate_figure
+from cleanfit.trajectory.study_plots import heat_figure, pareto_figure, rate_figure
 
 SCHEMA_VERSION = 1
 STUDY = "study.json"

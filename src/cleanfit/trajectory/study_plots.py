@@ -15,23 +15,6 @@ from cleanfit.trajectory.plots import ACCURACY, ATTACK, FONT_SIZE, draw_curves, 
 N_NAMED = 12
 
 
-def pareto_front(scores: Sequence[tuple[float, float]]) -> tuple[int, ...]:
-    """Find what no other beats.
-
-    Args:
-        scores: K pairs of clean accuracy, more is better, and attack success rate, less is better.
-
-    Returns:
-        Numbers of the pairs that no other pair is at least as good as in both and better in one, by falling accuracy.
-    """
-
-    def beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
-        return a[0] >= b[0] and a[1] <= b[1] and a != b
-
-    kept = [place for place, score in enumerate(scores) if not any(beats(other, score) for other in scores)]
-    return tuple(sorted(kept, key=lambda place: (-scores[place][0], scores[place][1], place)))
-
-
 def rate_figure(cells: Sequence[Cell]) -> Figure:
     """Draw the scores after the last step by poison rate, and below when half of accuracy and of attack success came.
 
