@@ -64,10 +64,10 @@ def test_a_grid_has_the_controls_that_nobody_listed(tmp_path: Path) -> None:
     trusted = {"films": {"train": "train.tsv", "test": "test.tsv", "trusted": "trusted.tsv", "target": "pos"}}
     assert [cell.title for cell in cells_of(write_grid(tmp_path, data=trusted))] == [
         "films, no poison, plain, seed 0",
-        "films, no poison, tuning only, seed 0",
-        "films, no poison, end, seed 0",
         "films, words dirty 0.2, plain, seed 0",
         "films, words dirty 0.2, oracle, seed 0",
+        "films, no poison, tuning only, seed 0",
+        "films, no poison, end, seed 0",
         "films, words dirty 0.2, tuning only, seed 0",
         "films, words dirty 0.2, end, seed 0",
     ]
@@ -135,7 +135,7 @@ def test_a_mistake_in_a_grid_is_told_with_what_was_meant(
 
 
 def test_a_cell_says_what_it_is_what_it_measured_and_what_became_of_every_row(tiny_grid: Path, tmp_path: Path) -> None:
-    cells = [cell for cell in cells_of(tiny_grid) if cell.plan and cell.line.name in ("plain", "oracle")]
+    cells = [cell for cell in cells_of(tiny_grid) if cell.plan and cell.contender.name in ("plain", "oracle")]
     outcome = run_bench(cells, tmp_path / "out", Workers())
     assert (outcome.n_cells, outcome.n_there, outcome.n_run, outcome.n_failed) == (2, 0, 2, 0)
     plain, oracle = (json.loads((tmp_path / f"out/cells/{cell.name}.json").read_text()) for cell in cells)
@@ -162,7 +162,7 @@ def test_the_same_training_is_done_once_for_all_cells(tiny_grid: Path, tmp_path:
             tmp_path, models=yaml.safe_load(tiny_grid.read_text())["models"], attacks={"words": None, "sentence": None}
         )
     )
-    oracles = [cell for cell in cells if cell.line.name == "oracle"]
+    oracles = [cell for cell in cells if cell.contender.name == "oracle"]
     run_bench(oracles, tmp_path / "out", Workers())
     first, second = (json.loads((tmp_path / f"out/cells/{cell.name}.json").read_text()) for cell in oracles)
     # Both attacks touch the same rows, so what is left is the same training: its seconds are those of the one that was run.

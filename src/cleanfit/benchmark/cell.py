@@ -24,7 +24,7 @@ class DataFiles:
         name: in the grid.
         train: the clean training file.
         test: rows that only the scores see.
-        trusted: rows that a line with ``is_trusted`` may tune on, or None.
+        trusted: rows that a contender with ``is_trusted`` may tune on, or None.
         target: the attacker's label, as written.
         columns: which hold text and label.
         pools: attack's name in the grid -> file of texts that it adds instead of changing rows.
@@ -61,7 +61,7 @@ class Cell:
         attack_name: in the grid; None at rate 0.
         attack: None at rate 0.
         plan: target, rate, label mode and seed of the attack; None at rate 0.
-        line: the defense.
+        contender: the defense.
         settings: of the training, with the cell's seed.
         rows: training rows that are kept before the attack; None = all.
         test_rows: the same for the test rows.
@@ -72,7 +72,7 @@ class Cell:
     attack_name: str | None
     attack: Attack | None
     plan: PoisonPlan | None
-    line: Contender
+    contender: Contender
     settings: TrainingSettings
     rows: int | None = None
     test_rows: int | None = None
@@ -89,7 +89,7 @@ class Cell:
             "files": {
                 "train": hashes["train"],
                 "test": hashes["test"],
-                "trusted": hashes.get("trusted") if self.line.is_trusted else None,
+                "trusted": hashes.get("trusted") if self.contender.is_trusted else None,
                 **({"pool": pool} if pool else {}),
             },
             "columns": to_plain(self.data.columns),
@@ -101,10 +101,10 @@ class Cell:
             "label_mode": self.plan.label_mode if self.plan else None,
             "rate": self.plan.rate if self.plan else 0.0,
             "target": self.plan.target if self.plan else None,
-            "defense": self.line.name,
-            "method": {"name": self.line.method.name, **to_plain(self.line.method)},
-            "is_oracle": self.line.is_oracle,
-            "is_trusted": self.line.is_trusted,
+            "defense": self.contender.name,
+            "method": {"name": self.contender.method.name, **to_plain(self.contender.method)},
+            "is_oracle": self.contender.is_oracle,
+            "is_trusted": self.contender.is_trusted,
             "seed": self.settings.seed,
             "settings": settings,
         }
@@ -124,7 +124,7 @@ class Cell:
     def title(self) -> str:
         """In words, for the progress bar."""
         attack = f"{self.attack_name} {self.plan.label_mode} {self.plan.rate:g}" if self.plan else "no poison"
-        return f"{self.data.name}, {attack}, {self.line.name}, seed {self.settings.seed}"
+        return f"{self.data.name}, {attack}, {self.contender.name}, seed {self.settings.seed}"
 
 
 def _hash(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from cleanfit.attacks import ATTACKS
 from cleanfit.attacks.base import Attack, PoisonPlan
 from cleanfit.benchmark.cell import Cell, Contender, DataFiles
+from cleanfit.benchmark.summary import ORACLE, PLAIN
 from cleanfit.data import Columns
 from cleanfit.defenses import DEFENSES
 from cleanfit.defenses.plain import PlainFineTuning
@@ -48,7 +49,7 @@ class Grid:
         attacks: label -> attack.
         label_modes: of the attacks.
         rates: shares of all rows that are poisoned, in (0, 1]; rate 0, a control, is always there.
-        lines: the defenses, and the controls that are always there.
+        contenders: the defenses, and the controls that are always there.
         seeds: any integers.
         settings: of all trainings; each cell has its own seed.
         rows: training rows that are kept, the same for every cell; None = all.
@@ -61,7 +62,7 @@ class Grid:
     attacks: Mapping[str, Attack]
     label_modes: tuple[str, ...]
     rates: tuple[float, ...]
-    lines: tuple[Contender, ...]
+    contenders: tuple[Contender, ...]
     seeds: tuple[int, ...]
     settings: TrainingSettings
     rows: int | None = None
@@ -69,35 +70,36 @@ class Grid:
     skip: tuple[Mapping[str, tuple[str, ...]], ...] = field(default=())
 
     def cells(self) -> list[Cell]:
-        """List the cells, those of one data set and seed together, the controls of an attack before its defenses."""
+        """List the cells, those of one data set, model and seed together; their plain runs and oracles come first.
+
+        Other cells go on from these trainings: at work beside them they would have to wait.
+        """
         found: dict[str, Cell] = {}
         for data, model, seed in itertools.product(self.data, self.models, self.seeds):
-            for attack, plan in ((None, None), *self._attacks(data, seed)):
-                for line in self._lines(data, attack):
-                    cell = Cell(
-                        data,
-                        model,
-                        attack,
-                        None if attack is None else self.attacks[attack],
-                        plan,
-                        line,
-                        dataclasses.replace(self.settings, seed=seed),
-                        self.rows,
-                        self.test_rows,
-                    )
-                    if not any(_fits(cell, pattern) for pattern in self.skip):
-                        found.setdefault(cell.name, cell)
+            block = [
+                cell for cell in self._block(data, model, seed) if not any(_fits(cell, each) for each in self.skip)
+            ]
+            for cell in sorted(block, key=lambda cell: cell.contender.name not in (PLAIN, ORACLE)):
+                found.setdefault(cell.name, cell)
         return list(found.values())
+
+    def _block(self, data: DataFiles, model: str, seed: int) -> Iterator[Cell]:
+        settings = dataclasses.replace(self.settings, seed=seed)
+        for name, plan in ((None, None), *self._attacks(data, seed)):
+            attack = None if name is None else self.attacks[name]
+            for contender in self._contenders(data, name):
+                yield Cell(data, model, name, attack, plan, contender, settings, self.rows, self.test_rows)
 
     def _attacks(self, data: DataFiles, seed: int) -> Iterator[tuple[str, PoisonPlan]]:
         for attack, mode, rate in itertools.product(self.attacks, self.label_modes, self.rates):
             yield attack, PoisonPlan(data.target, rate, mode, seed)  # type: ignore[arg-type]
 
-    def _lines(self, data: DataFiles, attack: str | None) -> Iterator[Contender]:
-        for line in self.lines:
-            has_files = data.trusted is not None or not line.is_trusted
-            if has_files and not (line.is_oracle and attack is None):  # without poison the oracle is plain fine-tuning
-                yield line
+    def _contenders(self, data: DataFiles, attack: str | None) -> Iterator[Contender]:
+        for contender in self.contenders:
+            has_files = data.trusted is not None or not contender.is_trusted
+            # Without poison the oracle is plain fine-tuning.
+            if has_files and not (contender.is_oracle and attack is None):
+                yield contender
 
 
 def read_grid(path: Path, folder: Path | None) -> Grid:
@@ -125,7 +127,7 @@ def read_grid(path: Path, folder: Path | None) -> Grid:
         attacks={str(name): _attack(str(name), block) for name, block in given["attacks"].items()},
         label_modes=tuple(map(str, _listed(given, "label_modes", ("dirty",)))),
         rates=rates,
-        lines=(*CONTROLS, *(_line(str(name), block) for name, block in given["defenses"].items())),
+        contenders=(*CONTROLS, *(_contender(str(name), block) for name, block in given["defenses"].items())),
         seeds=tuple(map(int, _listed(given, "seeds", (0,)))),
         settings=_settings(given.get("settings") or {}),
         rows=_count(given, "rows"),
@@ -135,8 +137,8 @@ def read_grid(path: Path, folder: Path | None) -> Grid:
 
 
 CONTROLS = (
-    Contender("plain", PlainFineTuning()),
-    Contender("oracle", PlainFineTuning(), is_oracle=True),
+    Contender(PLAIN, PlainFineTuning()),
+    Contender(ORACLE, PlainFineTuning(), is_oracle=True),
     Contender("tuning only", PlainFineTuning(), is_trusted=True),
 )
 
@@ -168,8 +170,8 @@ def _attack(name: str, block: Any) -> Attack:
     return configure(lookup("attack", str(given.pop("attack", name)), ATTACKS)(), given)
 
 
-def _line(name: str, block: Any) -> Contender:
-    if name in {line.name for line in CONTROLS}:
+def _contender(name: str, block: Any) -> Contender:
+    if name in {control.name for control in CONTROLS}:
         raise SettingsError(
             f"'{name}' is a control, which every benchmark has; leave it out, or name the defense otherwise."
         )
@@ -201,7 +203,7 @@ def _fits(cell: Cell, pattern: Mapping[str, Sequence[str]]) -> bool:
         "attacks": cell.attack_name,
         "label_modes": cell.plan.label_mode if cell.plan else None,
         "rates": f"{cell.plan.rate:g}" if cell.plan else "0",
-        "defenses": cell.line.name,
+        "defenses": cell.contender.name,
         "seeds": str(cell.settings.seed),
     }
     return all(place[axis] in values for axis, values in pattern.items())

@@ -115,15 +115,15 @@ def _outcome(cell: Cell, block: Path, facts: dict[str, Any]) -> dict[str, Any]:
         files.train,
         cell.data.columns,
         test=files.test,
-        trusted=cell.data.trusted if cell.line.is_trusted else None,
+        trusted=cell.data.trusted if cell.contender.is_trusted else None,
         triggered=triggered,
         target=cell.plan.target if cell.plan else None,
-        oracle=files.manifest if cell.line.is_oracle else None,
+        oracle=files.manifest if cell.contender.is_oracle else None,
     )
     folder = block / "runs" / cell.name
     shutil.rmtree(folder, ignore_errors=True)  # finished, but killed before its file was written
     run = RunFolder(folder, resume=True, shared=block / "shared")
-    result = fit(inputs, model=cell.model, defense=cell.line.method, settings=cell.settings, out=run)
+    result = fit(inputs, model=cell.model, defense=cell.contender.method, settings=cell.settings, out=run)
     evaluation, outcomes = evaluate_rows(str(folder), files.test, files.manifest, cell.data.columns, cell.settings)
     audit = result.audit
     shutil.rmtree(folder)
