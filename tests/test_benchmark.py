@@ -82,6 +82,17 @@ def test_every_combination_is_a_cell_but_for_those_that_are_skipped(tmp_path: Pa
     assert not [c for c in cells if c.attack_name == "sentence" and c.plan and (c.plan.rate, c.plan.seed) == (0.2, 1)]
 
 
+def test_a_part_of_a_grid_can_be_run_alone(tmp_path: Path, run: Run) -> None:
+    part = ("--only", "attacks=words,sentence", "--only", "defenses=plain,end")
+    _, out, _ = run("bench", write_grid(tmp_path), "--out", tmp_path / "out", "--dry-run", *part)
+    assert [line.split("  ")[1] for line in out.splitlines()[:-1]] == [
+        "films, words dirty 0.2, plain, seed 0",
+        "films, words dirty 0.2, end, seed 0",
+    ]
+    code, _, err = run("bench", write_grid(tmp_path), "--out", tmp_path / "out", "--only", "defense=plain")
+    assert (code, "Did you mean 'defenses'?" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -34,7 +34,7 @@ GRID_KEYS = (
     "settings",
     "skip",
 )
-SKIP_KEYS = ("data", "models", "attacks", "label_modes", "rates", "defenses", "seeds")
+AXES = ("data", "models", "attacks", "label_modes", "rates", "defenses", "seeds")
 # Settings that have a shorter name on the command line, and here.
 ALIASES = {"epochs": "num_train_epochs", "batch_size": "per_device_train_batch_size"}
 
@@ -76,9 +76,7 @@ class Grid:
         """
         found: dict[str, Cell] = {}
         for data, model, seed in itertools.product(self.data, self.models, self.seeds):
-            block = [
-                cell for cell in self._block(data, model, seed) if not any(_fits(cell, each) for each in self.skip)
-            ]
+            block = [cell for cell in self._block(data, model, seed) if not any(fits(cell, each) for each in self.skip)]
             for cell in sorted(block, key=lambda cell: cell.contender.name not in (PLAIN, ORACLE)):
                 found.setdefault(cell.name, cell)
         return list(found.values())
@@ -132,7 +130,7 @@ def read_grid(path: Path, folder: Path | None) -> Grid:
         settings=_settings(given.get("settings") or {}),
         rows=_count(given, "rows"),
         test_rows=_count(given, "test_rows"),
-        skip=tuple(_pattern(block) for block in given.get("skip") or ()),
+        skip=tuple(pattern(block) for block in given.get("skip") or ()),
     )
 
 
@@ -189,14 +187,20 @@ def _settings(block: Any) -> TrainingSettings:
     return configure(TrainingSettings(), given)
 
 
-def _pattern(block: Any) -> dict[str, tuple[str, ...]]:
-    given = merge(SKIP_KEYS, _block("skip", block))
+def pattern(block: Any) -> dict[str, tuple[str, ...]]:
+    """Read a part of a grid: axis -> values, of `AXES`.
+
+    Raises:
+        SettingsError: it is no such mapping, is empty, or names another axis.
+    """
+    given = merge(AXES, _block("skip", block))
     if not given:
         raise SettingsError("An entry of 'skip' is empty; expected for example 'data: olid' and 'attacks: [synbkd]'.")
     return {key: tuple(map(str, _listed(given, key, ()))) for key in given}
 
 
-def _fits(cell: Cell, pattern: Mapping[str, Sequence[str]]) -> bool:
+def fits(cell: Cell, pattern: Mapping[str, Sequence[str]]) -> bool:
+    """Tell whether a cell has one of the values that a pattern lists on each of its axes."""
     place = {
         "data": cell.data.name,
         "models": cell.model,

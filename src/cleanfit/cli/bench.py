@@ -19,6 +19,9 @@ def bench(
     per_gpu: Annotated[int, typer.Option(help="Cells that share a GPU.")] = 1,
     ray: Annotated[str | None, typer.Option(help="Run on a Ray cluster: its address, or 'local'.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="A part of the grid, as axis=value,value; repeat for more axes.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the cells that would be run.")] = False,
 ) -> None:
     """Run the missing cells of a benchmark; 'cleanfit table' makes tables of them."""
@@ -36,11 +39,15 @@ def bench(
     )
 
     from cleanfit.benchmark.cell import Cell
-    from cleanfit.benchmark.grid import read_grid
+    from cleanfit.benchmark.grid import fits, pattern, read_grid
     from cleanfit.benchmark.local import Workers
     from cleanfit.benchmark.run import missing, run_bench
+    from cleanfit.settings import parse_pairs
 
     cells = read_grid(grid, data).cells()
+    if only:
+        part = pattern({axis: values.split(",") for axis, values in parse_pairs(only).items()})
+        cells = [cell for cell in cells if fits(cell, part)]
     todo = missing(cells, out, retry_failed)
     if dry_run:
         for cell in todo:
