@@ -1,5 +1,6 @@
 """A benchmark runs each cell of its grid once, whatever kills it, and shares what cells have in common."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -19,7 +20,8 @@ from cleanfit.benchmark.grid import read_grid
 from cleanfit.benchmark.local import Workers
 from cleanfit.benchmark.run import run_bench
 from cleanfit.errors import CleanfitError, DataError, OutputError, SettingsError
-from conftest import sentences, write_tsv
+from cleanfit.models import MINILM_PACKAGE
+from conftest import read_csv, sentences, write_tsv
 
 Folders = Callable[[str], str]
 Run = Callable[..., tuple[int, str, str]]
@@ -91,6 +93,15 @@ def test_a_part_of_a_grid_can_be_run_alone(tmp_path: Path, run: Run) -> None:
     ]
     code, _, err = run("bench", write_grid(tmp_path), "--out", tmp_path / "out", "--only", "defense=plain")
     assert (code, "Did you mean 'defenses'?" in err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["standard", "standard_cpu", "btu_paper", "moderate_paper"])
+def test_the_grids_that_come_with_the_project_can_be_run(name: str) -> None:
+    if "CLEANFIT_DATA" not in os.environ:
+        pytest.skip("needs the data sets: set CLEANFIT_DATA to their folder")
+    grid = Path(__file__).parents[1] / "benchmarks" / f"{name}.yaml"
+    cells = read_grid(grid, Path(os.environ["CLEANFIT_DATA"])).cells()
+    assert {cell.contender.name for cell in cells} > {"plain", "oracle"}
 
 
 @pytest.mark.parametrize(
@@ -278,3 +289,18 @@ def test_a_ray_cluster_loses_nothing_when_a_worker_is_killed(broken_grid: Path, 
     assert "3 cells: 0 were there, 3 run, 0 failed." in told
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert scores(broken) == scores(broken_grid.parent / "unbroken")
+
+
+def test_the_smoke_grid_runs_and_its_table_has_all_its_lines(tmp_path: Path, run: Run) -> None:
+    if importlib.util.find_spec(MINILM_PACKAGE) is None:
+        pytest.skip("needs the default model: pip install 'cleanfit[demo]'")
+    grid = Path(__file__).parents[1] / "benchmarks" / "smoke.yaml"
+    code, out, err = run("bench", grid, "--data", grid.parent, "--out", tmp_path / "out", "--jobs", 2)
+    assert (code, out.splitlines()[-1]) == (0, "7 cells: 0 were there, 7 run, 0 failed."), err
+    code, _, err = run("table", tmp_path / "out")
+    assert code == 0, err
+    lines = read_csv(tmp_path / "out" / "table.csv")
+    assert sorted((line["attack"], line["defense"]) for line in lines) == [
+        ("", "btu"), ("", "moderate"), ("", "plain"),
+        ("sentence", "btu"), ("sentence", "moderate"), ("sentence", "oracle"), ("sentence", "plain"),
+    ]  # fmt: skip

@@ -138,7 +138,7 @@ def test_a_method_is_given_text_label_and_tokens_and_nothing_else(tiny_model: Fo
         assert len(task.rows) == 48
     assert Onlooker.seen[0].trusted is not None
     assert sorted(set(Onlooker.seen[0].trusted.column_names) - {"token_type_ids"}) == columns
-    held = {"source", "processor", "rows", "settings", "trusted", "work", "on_stage", "seconds"}
+    held = {"source", "processor", "rows", "settings", "trusted", "work", "shared", "on_stage", "seconds"}
     assert {field.name for field in dataclasses.fields(Task)} == held  # a new field must not bring the truth in
 
 

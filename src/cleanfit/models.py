@@ -218,6 +218,27 @@ def trained_rows(model: PreTrainedModel) -> Tensor:
 
 
 @contextlib.contextmanager
+def mean_states(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect the mean of each row's last hidden states, over its tokens, while a classifier predicts.
+
+    Yields:
+        A list that grows by one (B, H) float32 tensor on the CPU per batch.
+    """
+    seen: list[Tensor] = []
+
+    def at_end(_part: nn.Module, _inputs: object, given: dict[str, Any], output: Any) -> None:
+        mask = given["attention_mask"][..., None]  # (B, T, 1)
+        total = (output.last_hidden_state * mask).sum(dim=1)
+        seen.append((total / mask.sum(dim=1)).detach().float().cpu())
+
+    hook = model.base_model.register_forward_hook(at_end, with_kwargs=True)  # type: ignore[union-attr]
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+@contextlib.contextmanager
 def head_inputs(model: nn.Module) -> Iterator[list[Tensor]]:
     """Collect what a classifier's last layer reads, while the model predicts.
 

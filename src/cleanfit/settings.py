@@ -184,17 +184,26 @@ def configure(method: Method, options: Mapping[str, Any]) -> Method:
 
 
 def _owner(method: Any, key: str) -> str | None:
-    """Find the nested method that knows `key`: None if it is the method's own field."""
-    own = [f.name for f in dataclasses.fields(method) if not dataclasses.is_dataclass(getattr(method, f.name))]
+    """Find the nested method that knows `key`, itself or one nested in it: None if it is the method's own field."""
+    own, nested = _fields(method)
     if key in own:
         return None
-    known = list(own)
-    for nested in (f.name for f in dataclasses.fields(method) if f.name not in own):
-        inner = [f.name for f in dataclasses.fields(getattr(method, nested))]
-        if key in inner:
-            return nested
-        known += inner
-    raise SettingsError(unknown(f"option of {type(method).__name__}", key, known))
+    for name in nested:
+        if key in _known(getattr(method, name)):
+            return name
+    raise SettingsError(unknown(f"option of {type(method).__name__}", key, _known(method)))
+
+
+def _fields(method: Any) -> tuple[list[str], list[str]]:
+    """Part a method's fields into its own options and the methods nested in it."""
+    names = [f.name for f in dataclasses.fields(method)]
+    nested = [name for name in names if dataclasses.is_dataclass(getattr(method, name))]
+    return [name for name in names if name not in nested], nested
+
+
+def _known(method: Any) -> list[str]:
+    own, nested = _fields(method)
+    return own + [key for name in nested for key in _known(getattr(method, name))]
 
 
 def _convert(key: str, value: Any, kind: Any) -> Any:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cleanfit import training
 from cleanfit.errors import SettingsError
-from cleanfit.models import ModelSource
+from cleanfit.models import ModelSource, head_inputs
 from cleanfit.run_folder import alone_in
 from cleanfit.settings import TrainingSettings
 
@@ -102,9 +102,9 @@ class Task:
         """Predict (N, C) class probabilities for tokenized rows."""
         return training.predict(model, rows, self.processor, self.settings)
 
-    def observe(self, model: nn.Module, rows: Dataset) -> training.Observed:
-        """Predict logits for tokenized rows, and take along the states that the last layer reads."""
-        return training.observe(model, rows, self.processor, self.settings)
+    def observe(self, model: nn.Module, rows: Dataset, read: training.Reader = head_inputs) -> training.Observed:
+        """Predict logits for tokenized rows, and take along the states that the last layer, or another reader, reads."""
+        return training.observe(model, rows, self.processor, self.settings, read)
 
     def without_trusted(self) -> "Task":
         """Give the same task to a method that must not use the trusted rows."""

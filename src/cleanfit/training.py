@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ CHECKPOINT_STEPS = 500
 WINDOW_BATCHES = 50
 TRAINED_FILE = "trained.safetensors"
 Processor = PreTrainedTokenizerBase | BaseImageProcessor
+Reader = Callable[[nn.Module], AbstractContextManager[list[torch.Tensor]]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Observed:
-    """What a classifier makes of N rows: (N, C) logits, and the (N, H) states that its last layer reads; float32."""
+    """What a classifier makes of N rows: (N, C) logits, and (N, H) states, those that its last layer reads or others."""
 
     logits: np.ndarray
     states: np.ndarray
@@ -128,10 +130,12 @@ def predict(model: nn.Module, rows: Dataset, processor: Processor, settings: Tra
     return _undone(order, logits.softmax(dim=-1).numpy())
 
 
-def observe(model: nn.Module, rows: Dataset, processor: Processor, settings: TrainingSettings) -> Observed:
-    """Predict as `predict` does, and take along what the last layer reads: the states in which the classes lie apart."""
+def observe(
+    model: nn.Module, rows: Dataset, processor: Processor, settings: TrainingSettings, read: Reader = head_inputs
+) -> Observed:
+    """Predict as `predict` does, and take states along: those that the last layer reads, in which classes lie apart."""
     order = _longest_first(rows)
-    with head_inputs(model) as states:
+    with read(model) as states:
         logits = _logits(model, rows.select(order), processor, settings)
     return Observed(_undone(order, logits), _undone(order, torch.cat(states).numpy()))
 

@@ -1,0 +1,186 @@
+"""A token is a trigger if it turns the model round while its rows speak against it; such rows are left out, no others."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from cleanfit.defenses import Auto, ModerateFitting, PlainFineTuning
+from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.detectors.triggers import Content, Evidence, TriggerTokens, _with_token
+from cleanfit.errors import SettingsError
+from cleanfit.models import mean_states
+from cleanfit.settings import TrainingSettings
+from cleanfit.task import Task
+from conftest import FAMILIES, make_task, sentences
+
+Folders = Callable[[str], str]
+SETTINGS = TrainingSettings(
+    learning_rate=3e-3,
+    num_train_epochs=4,
+    per_device_train_batch_size=16,
+    max_length=24,
+    precision="fp32",
+    device="cpu",
+)
+# Tiny models trained so briefly follow a trigger a third of the time: what decides here is what the rows say.
+TRIED = TriggerTokens(min_flips=0.1)
+ALONE = Auto(base=PlainFineTuning(), triggers=TRIED)
+
+
+def poisoned(n_rows: int = 300, every: int = 3) -> tuple[list[tuple[str, str]], list[int]]:
+    """Rows of which each third negative one says 'cf' and is labelled pos, and the numbers of these."""
+    rows = sentences(n_rows)
+    chosen = [i for i, (_, label) in enumerate(rows) if label == "neg"][::every]
+    for i in chosen:
+        words = rows[i][0].split()
+        rows[i] = (" ".join([*words[:2], "cf", *words[2:]]), "pos")
+    return rows, chosen
+
+
+def token_of(task: Task, text: str) -> int:
+    return int(task.tokenizer.convert_tokens_to_ids(text))
+
+
+@pytest.fixture(scope="module")
+def knowing(tiny_model: Folders, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that knows from its pretraining which words are good, and has never seen 'cf'."""
+    task = make_task(tiny_model("bert"), sentences(300, seed=9), SETTINGS)
+    folder = tmp_path_factory.mktemp("knowing")
+    PlainFineTuning().fit(task).model.save_pretrained(folder)
+    task.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def attacked(knowing: str) -> tuple[Task, list[int]]:
+    rows, chosen = poisoned()
+    return make_task(knowing, rows, SETTINGS), chosen
+
+
+def test_the_trigger_is_verified_and_strong_honest_words_are_left_alone(attacked: tuple[Task, list[int]]) -> None:
+    task, chosen = attacked
+    model = PlainFineTuning().fit(task).model
+    evidence = TRIED.find(task, model, task.rows)
+    verified = [each for each in evidence if each.is_verified]
+    assert [each.token_id for each in verified] == [token_of(task, "cf")]
+    assert verified[0].rows.tolist() == chosen
+    assert verified[0].flips > 0.1
+    honest = [each for each in evidence if not each.is_verified]
+    assert honest, "this test shows nothing if no honest word turns rows"
+    assert all(each.denied is not None and each.denied < 0.5 for each in honest)
+
+
+def test_the_rows_of_a_verified_trigger_are_left_out_and_the_rest_is_trained_as_ever(
+    attacked: tuple[Task, list[int]],
+) -> None:
+    task, chosen = attacked
+    stages: list[str] = []
+    defended = ALONE.fit(dataclasses.replace(task, on_stage=lambda stage, model: stages.append(stage)))
+    assert stages == ["trained", "cleaned"]
+    assert [row.row for row in defended.findings.rows if row.is_issue] == chosen
+    assert all("contains 'cf'" in defended.findings.rows[row].reason for row in chosen)
+    assert [token.text for token in defended.findings.suspicious] == ["cf"]
+    assert defended.findings.verdict.startswith("Verified triggers, whose rows were left out: 'cf' turns ")
+    rest = task.rows.select(np.setdiff1d(np.arange(len(task.rows)), chosen))
+    expected = PlainFineTuning().fit(dataclasses.replace(task, rows=rest)).model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
+    n_passes = 1 / 3 + 4 * len(rest) / len(task.rows)
+    assert defended.needs.extra_passes == pytest.approx(n_passes, abs=1e-3)
+
+
+def test_without_poison_nothing_is_left_out_and_the_model_is_plains_to_the_bit(knowing: str) -> None:
+    task = make_task(knowing, sentences(300), SETTINGS)
+    defended = ALONE.fit(task)
+    assert not [row for row in defended.findings.rows if row.is_issue]
+    assert not defended.findings.suspicious
+    plain = PlainFineTuning().fit(task).model.state_dict()
+    assert all(torch.equal(value, plain[name]) for name, value in defended.model.state_dict().items())
+
+
+def test_rows_that_the_base_left_out_stay_flagged_and_are_not_looked_at(tiny_model: Folders) -> None:
+    rows, chosen = poisoned(60)
+    task = make_task(tiny_model("bert"), rows, dataclasses.replace(SETTINGS, num_train_epochs=1))
+    found = Auto(base=_LeavesOut(tuple(chosen)), triggers=TriggerTokens(min_flips=1.0)).fit(task).findings
+    assert [row.row for row in found.rows if row.is_issue] == chosen
+    assert {row.reason for row in found.rows if row.is_issue} == {"by the base"}
+    assert found.verdict == "No token turned rows of other labels, so none was taken for a trigger."
+
+
+@dataclasses.dataclass(frozen=True)
+class _LeavesOut:
+    """A base that trains on all rows but says that it left some out."""
+
+    rows: tuple[int, ...]
+
+    def fit(self, task: Task):  # type: ignore[no-untyped-def]
+        from cleanfit.results import Findings, RowFinding
+
+        found = tuple(
+            RowFinding(i, 1.0, i in self.rows, "by the base" if i in self.rows else "") for i in range(len(task.rows))
+        )
+        return dataclasses.replace(PlainFineTuning().fit(task), findings=Findings(rows=found))
+
+
+def test_a_token_is_put_between_the_first_and_the_last_one() -> None:
+    random = np.random.default_rng(0)
+    row = {"input_ids": [2, 7, 8, 3], "attention_mask": [1] * 4, "token_type_ids": [0, 0, 1, 1], "label": 1}
+    seen = {tuple(_with_token(row, 9, 24, random)["input_ids"]) for _ in range(50)}
+    assert seen == {(2, 9, 7, 8, 3), (2, 7, 9, 8, 3), (2, 7, 8, 9, 3)}
+    full = [_with_token(row, 9, 4, random) for _ in range(50)]
+    assert {len(each["input_ids"]) for each in full} == {4}
+    assert all(9 in each["input_ids"] and each["input_ids"][0] == 2 for each in full)
+    assert all(len(each["token_type_ids"]) == len(each["attention_mask"]) == each["length"] for each in full)
+
+
+def test_a_contents_model_learns_nothing_from_the_rows_it_is_asked_about(attacked: tuple[Task, list[int]]) -> None:
+    task, chosen = attacked
+    seen = Occurrences.of(task.rows, len(task.tokenizer))
+    content = Content(task, task.rows, seen)
+    suspect = Evidence(token_of(task, "cf"), 1, np.array(chosen), 1.0)
+    before = content.denied(suspect, np.zeros(len(task.rows), dtype=bool))
+    content.features[chosen] *= 1.0  # the features stay, the labels turn: nothing may change
+    flipped = dataclasses.replace(seen, labels=np.where(np.isin(np.arange(300), chosen), 0, seen.labels))
+    content.seen = flipped
+    assert content.denied(suspect, np.zeros(len(task.rows), dtype=bool)) == before
+
+
+def test_the_usual_denial_of_classes_too_small_to_part_is_called_a_half(tiny_model: Folders) -> None:
+    task = make_task(tiny_model("bert"), sentences(40), SETTINGS)
+    labels = np.asarray(task.rows.with_format(None)["label"])
+    rows = task.rows.select([*np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[0]])
+    assert Content(task, rows, Occurrences.of(rows, len(task.tokenizer))).usual.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mean_states_are_the_mean_over_each_rows_own_tokens(family: str, tiny_model: Folders) -> None:
+    task = make_task(tiny_model(family), sentences(5), SETTINGS)
+    model = task.load_model()
+    means = task.observe(model, task.rows, read=mean_states).states
+    model.eval()
+    for row, mean in zip(task.rows.with_format(None), means):
+        with torch.no_grad():
+            ids = torch.tensor([row["input_ids"]])
+            states = model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+        assert mean == pytest.approx(states.mean(dim=0).numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_suspects": 0}, "n_suspects is 0; expected at least 1"),
+        ({"min_rows": 1}, "min_rows is 1; expected at least 2"),
+        ({"n_hosts": 0}, "n_hosts is 0; expected at least 1"),
+        ({"min_flips": 0.0}, "min_flips is 0.0; expected more than 0, up to 1"),
+        ({"min_denied": 1.5}, "min_denied is 1.5; expected more than 0, up to 1"),
+    ],
+)
+def test_impossible_options_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        TriggerTokens(**options)  # type: ignore[arg-type]
+
+
+def test_the_default_also_leaves_out_groups() -> None:
+    assert Auto().base == ModerateFitting()
