@@ -18,13 +18,13 @@ def table(
     from cleanfit.benchmark.summary import summarize
     from cleanfit.benchmark.tables import write_tables
     from cleanfit.benchmark.wording import failed
-    from cleanfit.cli.app import tell
+    from cleanfit.report.plots import visible
 
     summary = summarize(*read_cells(folder))
     written = write_tables(summary, out or folder)
     show(summary.lines)
     for failure in summary.failures:
-        tell(f"Failed: {failed(failure)}", typer.colors.YELLOW)
+        typer.secho(f"Failed: {visible(failed(failure))}", fg=typer.colors.YELLOW, err=True)
     typer.echo(f"{summary.measured.n_cells} finished cells; failed: {len(summary.failures)}.")
     typer.echo(
         f"Page: {written.html}   Also: {', '.join(p.name for p in (written.markdown, written.csv, written.json))}"
