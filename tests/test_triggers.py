@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from cleanfit.defenses import Auto, ModerateFitting, PlainFineTuning
+from cleanfit.defenses.auto import _rows
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.triggers import Content, Evidence, TriggerTokens, _with_token
 from cleanfit.errors import SettingsError
 from cleanfit.models import mean_states
+from cleanfit.results import RowFinding
 from cleanfit.settings import TrainingSettings
 from cleanfit.task import Task
 from conftest import FAMILIES, make_task, sentences
@@ -27,7 +29,7 @@ SETTINGS = TrainingSettings(
 )
 # Tiny models trained so briefly follow a trigger a third of the time: what decides here is what the rows say.
 TRIED = TriggerTokens(min_flips=0.1)
-ALONE = Auto(base=PlainFineTuning(), triggers=TRIED)
+AUTO = Auto(ModerateFitting(n_looks=3), TRIED)  # of so few rows per class no group is judged
 
 
 def poisoned(n_rows: int = 300, every: int = 3) -> tuple[list[tuple[str, str]], list[int]]:
@@ -78,8 +80,8 @@ def test_the_rows_of_a_verified_trigger_are_left_out_and_the_rest_is_trained_as_
 ) -> None:
     task, chosen = attacked
     stages: list[str] = []
-    defended = ALONE.fit(dataclasses.replace(task, on_stage=lambda stage, model: stages.append(stage)))
-    assert stages == ["trained", "cleaned"]
+    defended = AUTO.fit(dataclasses.replace(task, on_stage=lambda stage, model: stages.append(stage)))
+    assert stages == ["trained"]
     assert [row.row for row in defended.findings.rows if row.is_issue] == chosen
     assert all("contains 'cf'" in defended.findings.rows[row].reason for row in chosen)
     assert [token.text for token in defended.findings.suspicious] == ["cf"]
@@ -87,41 +89,37 @@ def test_the_rows_of_a_verified_trigger_are_left_out_and_the_rest_is_trained_as_
     rest = task.rows.select(np.setdiff1d(np.arange(len(task.rows)), chosen))
     expected = PlainFineTuning().fit(dataclasses.replace(task, rows=rest)).model.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
-    n_passes = 1 / 3 + 4 * len(rest) / len(task.rows)
+    n_passes = 3 / 3 + 1 / 3 + 4  # three looks at all rows, the frozen features, the first training
     assert defended.needs.extra_passes == pytest.approx(n_passes, abs=1e-3)
 
 
 def test_without_poison_nothing_is_left_out_and_the_model_is_plains_to_the_bit(knowing: str) -> None:
     task = make_task(knowing, sentences(300), SETTINGS)
-    defended = ALONE.fit(task)
+    defended = AUTO.fit(task)
     assert not [row for row in defended.findings.rows if row.is_issue]
     assert not defended.findings.suspicious
     plain = PlainFineTuning().fit(task).model.state_dict()
     assert all(torch.equal(value, plain[name]) for name, value in defended.model.state_dict().items())
 
 
-def test_rows_that_the_base_left_out_stay_flagged_and_are_not_looked_at(tiny_model: Folders) -> None:
-    rows, chosen = poisoned(60)
-    task = make_task(tiny_model("bert"), rows, dataclasses.replace(SETTINGS, num_train_epochs=1))
-    found = Auto(base=_LeavesOut(tuple(chosen)), triggers=TriggerTokens(min_flips=1.0)).fit(task).findings
-    assert [row.row for row in found.rows if row.is_issue] == chosen
-    assert {row.reason for row in found.rows if row.is_issue} == {"by the base"}
-    assert found.verdict == "No token turned rows of other labels, so none was taken for a trigger."
+def test_rows_of_groups_and_of_tokens_are_named_in_their_places(attacked: tuple[Task, list[int]]) -> None:
+    task, _ = attacked
+    few = dataclasses.replace(task, rows=task.rows.select(range(5)))
+    group = tuple(RowFinding(row, 0.9, row == 4, "in a group" if row == 4 else "") for row in (0, 2, 4))
+    verified = [Evidence(token_of(task, "cf"), 1, np.array([1, 3]), 0.8, 0.7, True)]
+    found = _rows(few, np.array([0, 2, 4]), group, verified)
+    assert [(row.row, row.score, row.is_issue, row.reason[:13]) for row in found] == [
+        (0, 0.9, False, ""),
+        (1, 0.7, True, "contains 'cf'"),
+        (2, 0.9, False, ""),
+        (3, 0.7, True, "contains 'cf'"),
+        (4, 0.9, True, "in a group"),
+    ]
 
 
-@dataclasses.dataclass(frozen=True)
-class _LeavesOut:
-    """A base that trains on all rows but says that it left some out."""
-
-    rows: tuple[int, ...]
-
-    def fit(self, task: Task):  # type: ignore[no-untyped-def]
-        from cleanfit.results import Findings, RowFinding
-
-        found = tuple(
-            RowFinding(i, 1.0, i in self.rows, "by the base" if i in self.rows else "") for i in range(len(task.rows))
-        )
-        return dataclasses.replace(PlainFineTuning().fit(task), findings=Findings(rows=found))
+def test_a_training_that_nobody_watches_is_refused_as_a_base() -> None:
+    with pytest.raises(SettingsError, match="stop is 'end'; expected watch"):
+        Auto(ModerateFitting(stop="end"))
 
 
 def test_a_token_is_put_between_the_first_and_the_last_one() -> None:

@@ -98,7 +98,7 @@ class Task:
         with hold:
             self.seconds[stage] = training.train(model, rows, self.processor, settings, folder, watch)
 
-    def predict(self, model: PreTrainedModel, rows: Dataset) -> np.ndarray:
+    def predict(self, model: nn.Module, rows: Dataset) -> np.ndarray:
         """Predict (N, C) class probabilities for tokenized rows."""
         return training.predict(model, rows, self.processor, self.settings)
 

@@ -5,11 +5,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from cleanfit.defenses.base import Defended, Defense, tune
+from cleanfit.defenses.base import Defended, tune
 from cleanfit.defenses.moderate_fitting import ModerateFitting
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.triggers import Evidence, TriggerTokens, describe
-from cleanfit.results import Findings, RowFinding
+from cleanfit.results import Findings, Needs, RowFinding
+from cleanfit.settings import check
 from cleanfit.task import Task
 
 
@@ -18,44 +19,45 @@ class Auto:
     """Train as usual, verify what looks like a trigger, and if something is one, train again without its rows.
 
     Args:
-        base: the training; the default also leaves out groups of rows that lie apart and that the others contradict.
-        triggers: verifies tokens on the model that `base` gives.
+        base: the training, watched for groups of rows that lie apart; its ``stop`` stays ``watch``.
+        triggers: verifies tokens on the model as it is then.
 
-    Source: ours; see docs/methods/auto.md. Where nothing is verified the model is the one of `base`, which in turn is plain
-    fine-tuning's, to the bit, where no group was left out.
+    Source: ours; see docs/methods/auto.md. Where nothing is verified the model is plain fine-tuning's, to the bit. Tokens
+    come before groups: a group seldom holds every row of four triggers, and what is left of them is too weak to be found.
     """
 
     name: ClassVar[str] = "auto"
-    base: Defense = field(default_factory=ModerateFitting)
+    base: ModerateFitting = field(default_factory=ModerateFitting)
     triggers: TriggerTokens = field(default_factory=TriggerTokens)
 
+    def __post_init__(self) -> None:
+        check(self.base, "stop", self.base.stop == "watch", "watch: the others do not look for rows")
+
     def fit(self, task: Task) -> Defended:
-        """Train, verify, train again; stages ``trained``, ``cleaned`` if tokens were verified, and ``tuned``."""
-        defended = self.base.fit(task.without_trusted())
-        model, needs = defended.model, defended.needs
-        kept = np.flatnonzero(
-            [not row.is_issue for row in defended.findings.rows] or np.ones(len(task.rows), dtype=bool)
-        )
-        rows = task.rows.select(kept)
-        evidence = self.triggers.find(task, model, rows)
+        """Train, verify, train again; stages ``trained`` and, with trusted rows, ``tuned``."""
+        task = self.base.adjusted(task)
+        module, watcher = self.base.watched(task)
+        evidence = self.triggers.find(task, module, task.rows)
         verified = [each for each in evidence if each.is_verified]
-        passes = needs.extra_passes + 1 / 3  # the frozen features; what the hosts cost does not grow with the rows
-        if verified:
-            left_out = np.unique(np.concatenate([each.rows for each in verified]))
-            rest = rows.select(np.setdiff1d(np.arange(len(rows)), left_out))
-            model = task.load_model()
-            task.train("cleaned", model, rest)
-            task.on_stage("cleaned", model)
-            passes += task.settings.num_train_epochs * len(rest) / len(task.rows)
-        seen = Occurrences.of(rows, len(task.tokenizer))
+        left_out = np.unique(np.concatenate([each.rows for each in verified])) if verified else np.array([], dtype=int)
+        kept = np.setdiff1d(np.arange(len(task.rows)), left_out)
+        rest = replace(task, rows=task.rows.select(kept)) if verified else task
+        passes = (
+            watcher.passes + 1 / 3
+        )  # the looks, the frozen features; what the hosts cost does not grow with the rows
+        if verified or watcher.groups:
+            model, groups, more = self.base.without_groups(rest, module, watcher)
+            passes += self.base.share_done(watcher) * task.settings.num_train_epochs + more * len(kept) / len(task.rows)
+        else:
+            model, groups = module.merged(), Findings(verdict=watcher.verdict())
+        task.on_stage("trained", model)
         findings = Findings(
             self.name,
-            tokens=describe(task, seen, evidence),
-            rows=_rows(task, kept, defended.findings.rows, verified),
-            verdict=" ".join(filter(None, (defended.findings.verdict, told(task, evidence)))),
+            tokens=describe(task, Occurrences.of(task.rows, len(task.tokenizer)), evidence),
+            rows=_rows(task, kept, groups.rows, verified),
+            verdict=" ".join(filter(None, (told(task, evidence), groups.verdict))),
         )
-        trusted = tune(task, model)
-        return Defended(model, findings, replace(needs, trusted_rows=trusted, extra_passes=round(passes, 3)))
+        return Defended(model, findings, Needs(trusted_rows=tune(task, model), extra_passes=round(passes, 3)))
 
 
 def told(task: Task, evidence: list[Evidence]) -> str:
@@ -81,17 +83,19 @@ def told(task: Task, evidence: list[Evidence]) -> str:
 
 
 def _rows(
-    task: Task, kept: np.ndarray, before: tuple[RowFinding, ...], verified: list[Evidence]
+    task: Task, kept: np.ndarray, groups: tuple[RowFinding, ...], verified: list[Evidence]
 ) -> tuple[RowFinding, ...]:
-    """Give a finding for each training row: those of the base, and those of the verified tokens."""
-    found = list(before) or [RowFinding(int(row), 0.0, False, "") for row in task.rows.with_format(None)["row_id"]]
+    """Give a finding for each training row: those of the groups among the kept rows, and those of the verified tokens."""
+    found = [RowFinding(int(row), 0.0, False, "") for row in task.rows.with_format(None)["row_id"]]
+    for place, row in zip(kept, groups):
+        found[place] = row
     for each in reversed(verified):  # the strongest writes last
         token = task.tokenizer.convert_ids_to_tokens(each.token_id)
         reason = (
             f"contains '{token}', which turns {each.flips:.0%} of the rows of other labels to "
             f"'{task.source.label_names[each.label]}' with nothing else to say for it"
         )
-        for place in kept[each.rows]:
-            score = round(min(each.flips, each.denied or 0.0), 6)
+        score = round(min(each.flips, each.denied or 0.0), 6)
+        for place in each.rows:
             found[place] = RowFinding(found[place].row, score, True, reason)
     return tuple(found)

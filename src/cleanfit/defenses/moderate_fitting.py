@@ -69,7 +69,7 @@ class ModerateFitting:
 
     def fit(self, task: Task) -> Defended:
         """Train within the first stage; stages ``trained`` and, with trusted rows, ``tuned``."""
-        task = dataclasses.replace(task, settings=self._settings(task.settings))
+        task = self.adjusted(task)
         if self.stop == "watch":
             model, findings, passes = self._watched(task)
         elif self.stop == "plateau":
@@ -80,6 +80,10 @@ class ModerateFitting:
             model, findings, passes = module.merged(), Findings(), 0.0
         task.on_stage("trained", model)
         return Defended(model, findings, Needs(trusted_rows=tune(task, model), extra_passes=round(passes, 3)))
+
+    def adjusted(self, task: Task) -> Task:
+        """Give the task with our own epochs and rate."""
+        return dataclasses.replace(task, settings=self._settings(task.settings))
 
     def _settings(self, run: TrainingSettings) -> TrainingSettings:
         own = {"num_train_epochs": self.epochs, "learning_rate": self.learning_rate}
@@ -92,22 +96,45 @@ class ModerateFitting:
         return restrict(task.load_model(), self.capacity, task.settings.seed)
 
     def _watched(self, task: Task) -> tuple[PreTrainedModel, Findings, float]:
-        """Train and watch; where a group lies apart train again without it, and ask that model. Model, findings, passes."""
-        total = n_steps(len(task.rows), task.settings)
-        watcher = GroupWatcher(task, spread_steps(total, self.n_looks), self.n_looked_rows)
+        """Train and watch, and leave out the groups that lie apart, if there are any. Model, findings, extra passes."""
+        module, watcher = self.watched(task)
+        if not watcher.groups:
+            return module.merged(), Findings("moderate", verdict=watcher.verdict()), watcher.passes
+        model, findings, passes = self.without_groups(task, module, watcher)
+        return model, findings, passes + watcher.passes + self.share_done(watcher) * task.settings.num_train_epochs
+
+    def watched(self, task: Task) -> tuple[Restricted, GroupWatcher]:
+        """Train and watch; where groups lie apart half-way the training stops there. The model, and who watched."""
+        watcher = GroupWatcher(
+            task, spread_steps(n_steps(len(task.rows), task.settings), self.n_looks), self.n_looked_rows
+        )
         module = self._module(task)
         task.train("trained", module, watch=watcher.watch)
-        passes = watcher.passes
-        if not watcher.groups:
-            return module.merged(), Findings("moderate", verdict=watcher.verdict()), passes
-        done = watcher.last
-        look = watcher.steps[watcher.groups[0].look]
-        if look < watcher.last:  # the groups lay apart before: go there again
-            module = self._module(task)
-            task.train("located", module, watch=Watch((look,), lambda _model, _step: True))
-            done += look
-        passes += done / total * task.settings.num_train_epochs + 1 / 3
-        suspects = suspects_of(task, module, watcher.groups)
+        return module, watcher
+
+    @staticmethod
+    def share_done(watcher: GroupWatcher) -> float:
+        """Say which share of its training a watcher has seen, in (0, 1]."""
+        return watcher.last / n_steps(len(watcher.task.rows), watcher.task.settings)
+
+    def without_groups(
+        self, task: Task, module: Restricted, watcher: GroupWatcher
+    ) -> tuple[PreTrainedModel, Findings, float]:
+        """Train again, without those groups whose label a model denies that has never seen them.
+
+        Args:
+            task: its rows may be fewer than those that were watched.
+            module: as `watched` left it.
+            watcher: the same; without groups the task is only trained.
+
+        Returns:
+            The model, findings for the rows of `task`, and the passes over them that this took.
+        """
+        passes, suspects = 0.0, []
+        if watcher.groups:
+            module, passes = self._located(module, watcher)
+            suspects = [suspect for suspect in suspects_of(task, module, watcher.groups) if suspect.inside.any()]
+        told = ""
         for attempt in range(1, len(suspects) + 1):
             fresh, check = self._module(task), ContradictionCheck(task, suspects)
             task.train(f"without-{attempt}", fresh, check.kept, watch=check.watch)
@@ -122,8 +149,17 @@ class ModerateFitting:
                 break
         module = self._module(task)
         task.train("cleared", module)
-        verdict = f"{told} So these rows were kept, and the training is the one without a defense."
-        return module.merged(), Findings("moderate", verdict=verdict), passes
+        kept = "So these rows were kept, and the training is the one without a defense." if told else ""
+        return module.merged(), Findings("moderate", verdict=f"{told} {kept}".strip()), passes
+
+    def _located(self, module: Restricted, watcher: GroupWatcher) -> tuple[Restricted, float]:
+        """Give the model as it was when the groups lay apart, and the passes that going there and telling rows takes."""
+        look, task = watcher.steps[watcher.groups[0].look], watcher.task
+        if look == watcher.last:
+            return module, 1 / 3
+        module = self._module(task)
+        task.train("located", module, watch=Watch((look,), lambda _model, _step: True))
+        return module, 1 / 3 + look / n_steps(len(task.rows), task.settings) * task.settings.num_train_epochs
 
     def _until_plateau(self, task: Task) -> tuple[PreTrainedModel, Findings, float]:
         """Train on nine tenths and stop when accuracy on the rest no longer rises. Model, findings, extra passes."""

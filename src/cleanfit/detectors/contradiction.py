@@ -99,5 +99,5 @@ class ContradictionCheck:
         return min(self.denied(model)) < MIN_DENIED
 
     def _share(self, model: nn.Module, rows: np.ndarray, suspect: Suspect) -> float:
-        predicted = self.task.predict(model, self.task.rows.select(rows)).argmax(axis=1)  # type: ignore[arg-type]
+        predicted = self.task.predict(model, self.task.rows.select(rows)).argmax(axis=1)
         return float((predicted != suspect.group.label).mean())

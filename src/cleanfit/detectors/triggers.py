@@ -9,7 +9,7 @@ from datasets import Dataset
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from transformers import PreTrainedModel
+from torch import nn
 
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.models import mean_states
@@ -77,7 +77,7 @@ class TriggerTokens:
         check(self, "min_flips", 0 < self.min_flips <= 1, "more than 0, up to 1")
         check(self, "min_denied", 0 < self.min_denied <= 1, "more than 0, up to 1")
 
-    def find(self, task: Task, model: PreTrainedModel, rows: Dataset) -> list[Evidence]:
+    def find(self, task: Task, model: nn.Module, rows: Dataset) -> list[Evidence]:
         """Try the tokens of some rows on a model that was trained on them.
 
         Args:
@@ -120,7 +120,7 @@ class TriggerTokens:
                 found.append(Evidence(int(token), label, own[seen.labels[own] == label], 0.0))
         return found
 
-    def _flipping(self, task: Task, model: PreTrainedModel, rows: Dataset, suspects: list[Evidence]) -> list[Evidence]:
+    def _flipping(self, task: Task, model: nn.Module, rows: Dataset, suspects: list[Evidence]) -> list[Evidence]:
         """Keep the suspects that turn enough rows of other classes."""
         random = generator(task.settings.seed, "trigger hosts")
         labels = np.asarray(rows.with_format(None)["label"])

@@ -128,7 +128,7 @@ class PlateauWatcher:
         return f"Stopped at step {step}: {why}; {self._accuracies.get(step, 0):.3f} on {len(self.held)} held-back rows."
 
     def _look(self, model: nn.Module, step: int) -> bool:
-        predicted = self.task.predict(model, self.held).argmax(axis=1)  # type: ignore[arg-type]
+        predicted = self.task.predict(model, self.held).argmax(axis=1)
         self._accuracies[step] = float((predicted == np.asarray(self.held.with_format(None)["label"])).mean())
         if self._path:
             write_json(self._path, self._accuracies)
