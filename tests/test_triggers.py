@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from cleanfit.defenses.auto import _rows
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.triggers import Content, Evidence, TriggerTokens, _with_token
 from cleanfit.errors import SettingsError
+from cleanfit.fitting import Inputs, fit
 from cleanfit.models import mean_states
 from cleanfit.results import RowFinding
 from cleanfit.settings import TrainingSettings
 from cleanfit.task import Task
-from conftest import FAMILIES, make_task, sentences
+from conftest import FAMILIES, make_task, read_csv, sentences, write_tsv
 
 Folders = Callable[[str], str]
 SETTINGS = TrainingSettings(
@@ -91,6 +93,21 @@ def test_the_rows_of_a_verified_trigger_are_left_out_and_the_rest_is_trained_as_
     assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
     n_passes = 3 / 3 + 1 / 3 + 4  # three looks at all rows, the frozen features, the first training
     assert defended.needs.extra_passes == pytest.approx(n_passes, abs=1e-3)
+
+
+def test_a_run_tells_of_the_trigger_in_its_report_and_tables(knowing: str, tmp_path: Path) -> None:
+    rows, chosen = poisoned()
+    data = write_tsv(tmp_path / "data.tsv", rows)
+    test = write_tsv(tmp_path / "test.tsv", sentences(40, seed=3))
+    result = fit(Inputs(data, test=test), model=knowing, defense=AUTO, settings=SETTINGS, out=tmp_path / "run")
+    assert [row["row"] for row in read_csv(tmp_path / "run" / "rows.csv") if row["is_issue"] == "True"] == list(
+        map(str, chosen)
+    )
+    tokens = read_csv(tmp_path / "run" / "tokens.csv")
+    assert [token["text"] for token in tokens if token["is_suspicious"] == "True"] == ["cf"]
+    assert result.audit["verdict"] == result.findings.verdict
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Verified triggers, whose rows were left out" in page
 
 
 def test_without_poison_nothing_is_left_out_and_the_model_is_plains_to_the_bit(knowing: str) -> None:

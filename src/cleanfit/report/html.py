@@ -168,16 +168,19 @@ def _verdict(audit: Mapping[str, Any]) -> dict[str, str]:
     n_tokens = sum(token["is_suspicious"] for token in audit["tokens"])
     n_issues, n_rows = audit["row_summary"]["n_issues"], audit["row_summary"]["n_rows"]
     of_rows = f"{n_issues:,} of {n_rows:,} training rows"
+    told = audit.get("verdict", "")
     if n_tokens:
         tokens = "1 token looks like a trigger" if n_tokens == 1 else f"{n_tokens:,} tokens look like triggers"
         verb = "contains" if n_issues == 1 else "contain"
+        if told:  # the defense itself says what it verified, and what it did
+            note = f"{told} Read the rows before you act on them."
+            return {"kind": "alert", "title": f"{tokens}; {of_rows} were flagged.", "note": note}
         return {
             "kind": "alert",
             "title": f"{tokens}; {of_rows} {verb} one with the label that it goes with.",
             "note": "Suspicious is not proven: honest words that go with one label can look the same. "
             "Read the rows before you act on them.",
         }
-    told = audit.get("verdict", "")
     if n_issues:
         return {
             "kind": "alert",
