@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from transformers import PreTrainedModel
 
 from cleanfit import training
@@ -325,3 +326,24 @@ def test_the_observed_states_are_what_the_logits_are_made_of(tiny_model: Folders
     head = [part for part in model.modules() if isinstance(part, torch.nn.Linear)][-1]
     with torch.no_grad():
         assert np.allclose(head(torch.from_numpy(observed.states)).numpy(), observed.logits, atol=1e-5)
+
+
+def test_a_fingerprint_changes_with_all_that_decides_a_training_and_with_nothing_else(task: Task) -> None:
+    def of(model: PreTrainedModel, rows: Dataset = task.rows, settings: TrainingSettings = SETTINGS) -> str:
+        return training.fingerprint(model, rows, settings)
+
+    same = of(task.load_model())
+    assert of(task.load_model(), task.rows.map(lambda row: {"row_id": row["row_id"] + 7})) == same
+    frozen, moved = task.load_model(), task.load_model()
+    next(frozen.parameters()).requires_grad_(False)
+    with torch.no_grad():
+        next(moved.parameters())[0, 0] += 1e-4
+    others = [
+        of(frozen),
+        of(moved),
+        of(task.load_model(), task.rows.select(range(11))),
+        of(task.load_model(), task.rows.map(lambda row: {"label": 1 - row["label"]})),
+        of(task.load_model(), settings=dataclasses.replace(SETTINGS, learning_rate=2e-5)),
+        of(task.load_model(), settings=dataclasses.replace(SETTINGS, seed=1)),
+    ]
+    assert len({same, *others}) == 7
