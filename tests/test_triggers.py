@@ -153,20 +153,31 @@ def test_a_token_is_put_between_the_first_and_the_last_one() -> None:
 def test_a_contents_model_learns_nothing_from_the_rows_it_is_asked_about(attacked: tuple[Task, list[int]]) -> None:
     task, chosen = attacked
     seen = Occurrences.of(task.rows, len(task.tokenizer))
-    content = Content(task, task.rows, seen)
+    content = Content(task, task.rows, seen, np.array(chosen))
     suspect = Evidence(token_of(task, "cf"), 1, np.array(chosen), 1.0)
     before = content.denied(suspect, np.zeros(len(task.rows), dtype=bool))
-    content.features[chosen] *= 1.0  # the features stay, the labels turn: nothing may change
-    flipped = dataclasses.replace(seen, labels=np.where(np.isin(np.arange(300), chosen), 0, seen.labels))
-    content.seen = flipped
+    content.labels[chosen] = 0  # their labels turn: nothing may change
     assert content.denied(suspect, np.zeros(len(task.rows), dtype=bool)) == before
+
+
+def test_of_many_rows_some_are_learned_from_and_all_asked_ones_are_there(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, chosen = attacked
+    monkeypatch.setattr("cleanfit.detectors.triggers.N_CONTENT_ROWS", 150)
+    seen = Occurrences.of(task.rows, len(task.tokenizer))
+    content = Content(task, task.rows, seen, np.array(chosen))
+    assert set(chosen) < set(content.index.tolist())
+    assert 150 <= len(content.index) <= 150 + len(chosen)
+    suspect = Evidence(token_of(task, "cf"), 1, np.array(chosen), 1.0)
+    assert content.denied(suspect, np.zeros(len(task.rows), dtype=bool)) > 0.8
 
 
 def test_the_usual_denial_of_classes_too_small_to_part_is_called_a_half(tiny_model: Folders) -> None:
     task = make_task(tiny_model("bert"), sentences(40), SETTINGS)
     labels = np.asarray(task.rows.with_format(None)["label"])
     rows = task.rows.select([*np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[0]])
-    assert Content(task, rows, Occurrences.of(rows, len(task.tokenizer))).usual.tolist() == [0.5, 0.5]
+    assert Content(task, rows, Occurrences.of(rows, len(task.tokenizer)), np.array([0])).usual.tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -22,6 +22,8 @@ from cleanfit.task import Task
 MAX_CHANCE = 0.001
 N_CANDIDATE_HOSTS = 10  # rows predicted for each host that is needed: some are predicted as the label already
 N_FOLDS = 5
+# Rows that the content models learn from, beside those of the suspects: more make them slower, hardly better.
+N_CONTENT_ROWS = 20_000
 N_EXAMPLE_ROWS = 3
 
 
@@ -92,7 +94,8 @@ class TriggerTokens:
         suspects = self._flipping(task, model, rows, self._suspects(task, seen))
         if not suspects:
             return []
-        content = Content(task, rows, seen)
+        asked = np.concatenate([suspect.rows for suspect in suspects])
+        content = Content(task, rows, seen, asked)
         left_out = np.zeros(len(rows), dtype=bool)
         while True:  # what a verified trigger taught is taken away, and the rest is asked again
             suspects = [each if each.is_verified else self._asked(each, content, left_out) for each in suspects]
@@ -159,34 +162,37 @@ class Content:
         task: for a fresh model.
         rows: N tokenized rows.
         seen: which tokens they hold.
+        asked: indices of rows that will be asked; of the others at most `N_CONTENT_ROWS`, drawn at random, are learned from.
     """
 
-    def __init__(self, task: Task, rows: Dataset, seen: Occurrences) -> None:
-        states = task.observe(task.load_model(), rows, read=mean_states).states
+    def __init__(self, task: Task, rows: Dataset, seen: Occurrences, asked: np.ndarray) -> None:
+        drawn = generator(task.settings.seed, "content rows").permutation(len(rows))[:N_CONTENT_ROWS]
+        self.index = np.union1d(asked, drawn)
+        states = task.observe(task.load_model(), rows.select(self.index), read=mean_states).states
         self.features = states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
-        self.seen = seen
+        self.seen, self.labels = seen, seen.labels[self.index]
 
     @cached_property
     def usual(self) -> np.ndarray:
         """(C,) share of the rows of each class that are denied it by a model made without them."""
-        labels = self.seen.labels
-        n = np.bincount(labels)
+        n = np.bincount(self.labels, minlength=int(self.seen.labels.max()) + 1)
         n_folds = min(N_FOLDS, n[n > 0].min())
         if n_folds < 2:
             return np.full(len(n), 0.5)  # nobody knows; a majority then has to be a large one
         folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
-        predicted = cross_val_predict(_linear(), self.features, labels, cv=folds)
-        return np.bincount(labels, weights=predicted != labels) / np.maximum(n, 1)
+        predicted = cross_val_predict(_linear(), self.features, self.labels, cv=folds)
+        wrong = np.bincount(self.labels, weights=predicted != self.labels, minlength=len(n))
+        return np.asarray(wrong / np.maximum(n, 1))
 
     def denied(self, suspect: Evidence, left_out: np.ndarray) -> float:
         """Give the share of a suspect's rows whose label a model denies that was made without the rows it is in."""
-        is_kept = ~left_out
-        is_kept[self.seen.rows_with(suspect.token_id)] = False
-        labels = self.seen.labels[is_kept]
-        if len(np.unique(labels)) < 2:
+        own = np.isin(self.index, self.seen.rows_with(suspect.token_id))
+        is_kept = ~left_out[self.index] & ~own
+        if len(np.unique(self.labels[is_kept])) < 2:
             return 0.0
-        model = _linear().fit(self.features[is_kept], labels)
-        return float((model.predict(self.features[suspect.rows]) != suspect.label).mean())
+        model = _linear().fit(self.features[is_kept], self.labels[is_kept])
+        asked = np.searchsorted(self.index, suspect.rows)
+        return float((model.predict(self.features[asked]) != suspect.label).mean())
 
 
 def describe(task: Task, seen: Occurrences, evidence: list[Evidence]) -> tuple[TokenFinding, ...]:
