@@ -149,7 +149,7 @@ class ModerateFitting:
                 break
         module = self._module(task)
         task.train("cleared", module)
-        kept = "So these rows were kept, and the training is the one without a defense." if told else ""
+        kept = "So these rows were kept." if told else ""
         return module.merged(), Findings("moderate", verdict=f"{told} {kept}".strip()), passes
 
     def _located(self, module: Restricted, watcher: GroupWatcher) -> tuple[Restricted, float]:
