@@ -38,8 +38,10 @@ def render(cells: list[dict[str, Any]]) -> str:
         key = (cell["data"]["source"], cell["attack"]["name"], plan["label_mode"], plan["rate"], epochs, plan["seed"])
         groups.setdefault(key, []).append(cell)
     parts = [(ROOT / "benchmarks_head.md").read_text(encoding="utf-8").rstrip()]
-    if (ROOT / "results" / "standard_cpu").exists():
-        parts.append(standard_words.standard(ROOT / "results" / "standard_cpu", "The grid: who defends against what (`benchmarks/standard_cpu.yaml`)"))
+    grid = ROOT / "results" / "standard_cpu"
+    if grid.exists():
+        title = "The grid: who defends against what (`benchmarks/standard_cpu.yaml`)"
+        parts.append(standard_words.standard(grid, title))
     for (data, attack, mode, rate, epochs, seed), members in sorted(groups.items()):
         parts.append(
             f"## {data}, {attack}, {mode} {rate:.0%}, {epochs:g} epochs, seed {seed}\n\n{_table(members)}\n\n{_notes(members)}"
