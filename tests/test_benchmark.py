@@ -1,5 +1,6 @@
 """A benchmark runs each cell of its grid once, whatever kills it, and shares what cells have in common."""
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -19,6 +20,7 @@ from cleanfit.benchmark.cell import Cell
 from cleanfit.benchmark.grid import read_grid
 from cleanfit.benchmark.local import Workers
 from cleanfit.benchmark.run import run_bench
+from cleanfit.benchmark.work import _files
 from cleanfit.errors import CleanfitError, DataError, OutputError, SettingsError
 from cleanfit.models import MINILM_PACKAGE
 from conftest import read_csv, sentences, write_tsv
@@ -306,3 +308,44 @@ def test_the_smoke_grid_runs_and_its_table_has_all_its_lines(tmp_path: Path, run
         ("sentence", "oracle"),
         ("sentence", "plain"),
     ]
+
+
+def test_what_an_interrupted_benchmark_left_is_not_used_for_other_data_or_another_attack(tmp_path: Path) -> None:
+    made = []
+    for attacks in ({"words": None}, {"words": {"triggers": ["zx"]}}):
+        cell = cells_of(write_grid(tmp_path, attacks=attacks))[-1]
+        made.append(_files(cell, tmp_path / "work" / cell.block).train.read_text(encoding="utf-8"))
+    assert made[0] != made[1]
+    before = cells_of(write_grid(tmp_path))[-1]
+    with (tmp_path / "train.tsv").open("a", encoding="utf-8") as stream:
+        stream.write("one more film\tpos\n")
+    assert cells_of(tmp_path / "grid.yaml")[-1].block != before.block
+
+
+def test_a_data_file_may_have_dots_in_its_name(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path, data={"films": {"train": "my.v1.tsv", "test": "test.tsv", "target": "pos"}})
+    shutil.copy(tmp_path / "train.tsv", tmp_path / "my.v1.tsv")
+    cell = cells_of(grid)[-1]
+    assert _files(cell, tmp_path / "work").train.is_file()
+
+
+def test_a_benchmark_with_nothing_to_do_leaves_another_ones_work_alone(tmp_path: Path) -> None:
+    (tmp_path / "out" / "work").mkdir(parents=True)
+    with (tmp_path / "out" / "work" / "lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(OutputError, match="Another benchmark is running"):
+            run_bench([], tmp_path / "out", Workers())
+    assert (tmp_path / "out" / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rates": ["many"]}, "rates holds 'many'; expected numbers"),
+        ({"rates": [-0.1]}, "The poison rate is -0.1"),
+        ({"seeds": ["x"]}, "seeds holds 'x'; expected whole numbers"),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_told(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        read_grid(write_grid(tmp_path, **change), None).cells()

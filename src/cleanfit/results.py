@@ -1,6 +1,7 @@
 """What a run found and measured: plain dataclasses that go to disk and come back the same."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -126,6 +127,11 @@ def token_from_plain(plain: Mapping[str, Any]) -> TokenFinding:
     """Rebuild a `TokenFinding` from `to_plain`'s output; keys that it does not know are left out."""
     known = {f.name: plain[f.name] for f in dataclasses.fields(TokenFinding) if f.name in plain}
     return TokenFinding(**{**known, "example_rows": tuple(known.get("example_rows", ()))})
+
+
+def short_hash(value: Any) -> str:
+    """Name a value, plain as `to_plain` gives it, by 16 hexadecimal digits of its sha256."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write_json(path: Path, value: Any) -> None:

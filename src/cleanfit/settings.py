@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 
 from cleanfit.errors import SettingsError
 
+# Settings that people know by a shorter name.
+ALIASES = {"epochs": "num_train_epochs", "batch_size": "per_device_train_batch_size"}
 Precision = Literal["auto", "fp32", "bf16"]
 Method = TypeVar("Method")
 

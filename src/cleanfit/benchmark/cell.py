@@ -1,7 +1,5 @@
 """One cell of a benchmark: all that decides it, and the name that follows from that."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +8,8 @@ from typing import Any
 from cleanfit.attacks.base import Attack, PoisonPlan
 from cleanfit.data import Columns
 from cleanfit.defenses.base import Defense
-from cleanfit.results import to_plain
+from cleanfit.results import short_hash, to_plain
 from cleanfit.settings import TrainingSettings
-
-NAME_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class DataFiles:
         target: the attacker's label, as written.
         columns: which hold text and label.
         pools: attack's name in the grid -> file of texts that it adds instead of changing rows.
-        hashes: role, or pool's attack -> sha256 of the file.
+        hashes: role, or ``pool`` and its attack -> sha256 of the file.
     """
 
     name: str
@@ -80,7 +76,7 @@ class Cell:
     @property
     def key(self) -> dict[str, Any]:
         """All that decides the cell, as JSON holds it; files by content, not by place."""
-        pool = self.data.hashes.get(str(self.attack_name))
+        pool = self.data.hashes.get(f"pool {self.attack_name}")
         hashes = self.data.hashes
         settings = to_plain(self.settings)
         del settings["seed"]
@@ -112,20 +108,24 @@ class Cell:
     @property
     def name(self) -> str:
         """Of its file: a hash of the key."""
-        return _hash(self.key)
+        return short_hash(self.key)
 
     @property
     def block(self) -> str:
         """Of the work that it shares with other cells: those with the same files, model and seed."""
         key = self.key
-        return _hash([key[name] for name in ("dataset", "columns", "rows", "test_rows", "model", "seed")])
+        files = [key["files"][name] for name in ("train", "test")]
+        return short_hash([files, *(key[name] for name in ("columns", "rows", "test_rows", "model", "seed"))])
+
+    @property
+    def poison(self) -> str:
+        """Of its poisoned files among those of its block."""
+        key = self.key
+        names = ("attack_options", "label_mode", "rate", "target")
+        return short_hash([key["files"].get("pool"), *(key[name] for name in names)])
 
     @property
     def title(self) -> str:
         """In words, for the progress bar."""
         attack = f"{self.attack_name} {self.plan.label_mode} {self.plan.rate:g}" if self.plan else "no poison"
         return f"{self.data.name}, {attack}, {self.contender.name}, seed {self.settings.seed}"
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:NAME_LENGTH]

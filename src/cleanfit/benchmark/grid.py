@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cleanfit.attacks import ATTACKS
 from cleanfit.attacks.base import Attack, PoisonPlan
@@ -17,26 +17,13 @@ from cleanfit.defenses.plain import PlainFineTuning
 from cleanfit.errors import DataError, SettingsError
 from cleanfit.manifest import file_sha256
 from cleanfit.models import DEFAULT_MODEL
-from cleanfit.settings import TrainingSettings, configure, load_yaml, lookup, merge
+from cleanfit.settings import ALIASES, TrainingSettings, configure, load_yaml, lookup, merge
 
+Number = TypeVar("Number", int, float)
 FILE_ROLES = ("train", "test", "trusted")
 DATA_KEYS = (*FILE_ROLES, "target", "text_column", "text_pair_column", "label_column", "pools")
-GRID_KEYS = (
-    "data",
-    "models",
-    "attacks",
-    "label_modes",
-    "rates",
-    "defenses",
-    "seeds",
-    "rows",
-    "test_rows",
-    "settings",
-    "skip",
-)
 AXES = ("data", "models", "attacks", "label_modes", "rates", "defenses", "seeds")
-# Settings that have a shorter name on the command line, and here.
-ALIASES = {"epochs": "num_train_epochs", "batch_size": "per_device_train_batch_size"}
+GRID_KEYS = (*AXES, "rows", "test_rows", "settings", "skip")
 
 
 @dataclass(frozen=True)
@@ -118,7 +105,7 @@ def read_grid(path: Path, folder: Path | None) -> Grid:
     for needed in ("data", "attacks", "defenses"):
         if not isinstance(given.get(needed), Mapping) or not given[needed]:
             raise SettingsError(f"'{path}' has no block '{needed}'; expected 'name: ...' lines below it.")
-    rates = tuple(float(rate) for rate in _listed(given, "rates", (0.1,)) if float(rate) > 0)
+    rates = _numbers(given, "rates", (0.1,), float)
     return Grid(
         data=tuple(
             _data_files(name, block, (folder or path.parent, path.parent)) for name, block in given["data"].items()
@@ -126,13 +113,13 @@ def read_grid(path: Path, folder: Path | None) -> Grid:
         models=tuple(map(str, _listed(given, "models", (DEFAULT_MODEL,)))),
         attacks={str(name): _attack(str(name), block) for name, block in given["attacks"].items()},
         label_modes=tuple(map(str, _listed(given, "label_modes", ("dirty",)))),
-        rates=rates,
+        rates=tuple(rate for rate in rates if rate),  # 0, a control, is there anyway
         contenders=(*CONTROLS, *(_contender(str(name), block) for name, block in given["defenses"].items())),
-        seeds=tuple(map(int, _listed(given, "seeds", (0,)))),
+        seeds=_numbers(given, "seeds", (0,), int),
         settings=_settings(given.get("settings") or {}),
         rows=_count(given, "rows"),
         test_rows=_count(given, "test_rows"),
-        skip=tuple(pattern(block) for block in given.get("skip") or ()),
+        skip=tuple(pattern(block) for block in _listed(given, "skip", ())),
     )
 
 
@@ -159,7 +146,10 @@ def _data_files(name: str, block: Any, folders: tuple[Path, Path]) -> DataFiles:
         target=str(given["target"]),
         columns=Columns(given.get("text_column"), given.get("text_pair_column"), given.get("label_column")),
         pools=pools,
-        hashes={role: file_sha256(path) for role, path in {**paths, **pools}.items()},
+        hashes={
+            **{role: file_sha256(path) for role, path in paths.items()},
+            **{f"pool {attack}": file_sha256(path) for attack, path in pools.items()},
+        },
     )
 
 
@@ -233,6 +223,17 @@ def _block(what: str, block: Any) -> dict[str, Any]:
 def _listed(given: Mapping[str, Any], key: str, default: Sequence[Any]) -> Sequence[Any]:
     value = given.get(key, default)
     return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _numbers(given: Mapping[str, Any], key: str, default: Sequence[Any], kind: type[Number]) -> tuple[Number, ...]:
+    numbers = []
+    for value in _listed(given, key, default):
+        try:
+            numbers.append(kind(str(value)))
+        except ValueError:
+            expected = {float: "numbers", int: "whole numbers"}[kind]
+            raise SettingsError(f"{key} holds {value!r}; expected {expected}.") from None
+    return tuple(numbers)
 
 
 def _count(given: Mapping[str, Any], key: str) -> int | None:

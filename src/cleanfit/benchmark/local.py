@@ -53,9 +53,6 @@ def run_local(cells: Sequence[Cell], out: Path, workers: Workers, done: Callable
         out: the benchmark's folder.
         workers: how many at a time.
         done: told of every cell whose file is written.
-
-    Raises:
-        OutputError: another benchmark is running in the folder.
     """
     # Forked from a server that has imported everything: a process a cell, without ten seconds of imports each.
     context = multiprocessing.get_context("forkserver")
@@ -64,33 +61,30 @@ def run_local(cells: Sequence[Cell], out: Path, workers: Workers, done: Callable
     free = list(reversed(range(workers.jobs)))
     running: dict[int, tuple[Any, Cell, int, int]] = {}  # sentinel -> process, cell, slot, attempt
     alive, ours = context.Pipe(duplex=False)
-    with _alone(out):
-        try:
-            while queue or running:
-                while queue and free:
-                    (cell, attempt), slot = queue.popleft(), free.pop()
-                    arguments = (cell, out, workers.n_threads, workers.gpu(slot), alive)
-                    process = context.Process(target=_work, args=arguments, daemon=True)
-                    process.start()
-                    running[process.sentinel] = (process, cell, slot, attempt)
-                for sentinel in wait(list(running)):
-                    process, cell, slot, attempt = running.pop(sentinel)  # type: ignore[arg-type]
-                    process.join()
-                    free.append(slot)
-                    if cell_path(out, cell.name).exists():
-                        done(cell)
-                    elif attempt < N_ATTEMPTS:
-                        queue.appendleft((cell, attempt + 1))
-                    else:
-                        error = (
-                            f"Its process ended {N_ATTEMPTS} times without a result, last with code {process.exitcode}."
-                        )
-                        write_json(cell_path(out, cell.name), failed_cell(cell, error))
-                        done(cell)
-        finally:
-            for process, *_ in running.values():
-                process.terminate()
-            ours.close()
+    try:
+        while queue or running:
+            while queue and free:
+                (cell, attempt), slot = queue.popleft(), free.pop()
+                arguments = (cell, out, workers.n_threads, workers.gpu(slot), alive)
+                process = context.Process(target=_work, args=arguments, daemon=True)
+                process.start()
+                running[process.sentinel] = (process, cell, slot, attempt)
+            for sentinel in wait(list(running)):
+                process, cell, slot, attempt = running.pop(sentinel)  # type: ignore[arg-type]
+                process.join()
+                free.append(slot)
+                if cell_path(out, cell.name).exists():
+                    done(cell)
+                elif attempt < N_ATTEMPTS:
+                    queue.appendleft((cell, attempt + 1))
+                else:
+                    error = f"Its process ended {N_ATTEMPTS} times without a result, last with code {process.exitcode}."
+                    write_json(cell_path(out, cell.name), failed_cell(cell, error))
+                    done(cell)
+    finally:
+        for process, *_ in running.values():
+            process.terminate()
+        ours.close()
 
 
 def _work(cell: Cell, out: Path, n_threads: int, gpu: str | None, alive: Connection) -> None:
@@ -114,8 +108,8 @@ def _end_with(alive: Connection) -> None:
 
 
 @contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the folder, and wait until the processes of a benchmark that was killed in it are gone too."""
+def alone_in_bench(out: Path) -> Iterator[None]:
+    """Hold a benchmark's folder, and wait until the processes of a benchmark that was killed in it are gone too."""
     with (out / WORK / "lock").open("w") as stream, (out / WORK / "workers").open("w") as workers:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cleanfit.benchmark.cell import Cell
 from cleanfit.benchmark.cluster import run_on_ray
-from cleanfit.benchmark.local import Workers, run_local
+from cleanfit.benchmark.local import Workers, alone_in_bench, run_local
 from cleanfit.benchmark.reading import CELLS
 from cleanfit.benchmark.work import WORK, cell_path
 from cleanfit.errors import DataError, OutputError
@@ -62,6 +62,18 @@ def run_bench(
         (out / WORK).mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"Cannot write '{out}': {error.strerror}.") from error
+    with alone_in_bench(out):
+        return _run(cells, out, workers, ray, retry_failed, told)
+
+
+def _run(
+    cells: Sequence[Cell],
+    out: Path,
+    workers: Workers,
+    ray: str | None,
+    retry_failed: bool,
+    told: Callable[[Cell, str], None],
+) -> Outcome:
     todo = missing(cells, out, retry_failed)
     left = Counter(cell.block for cell in todo)
     for cell in todo:

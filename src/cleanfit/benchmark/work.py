@@ -175,11 +175,12 @@ def _files(cell: Cell, block: Path) -> Files:
     if cell.attack is None or cell.plan is None:
         return Files(train, test, None)
     attack, plan = cell.attack, cell.plan
-    poisoned = block / "poisoned" / f"{cell.attack_name}-{plan.label_mode}-{plan.rate:g}"
+    poisoned = block / "poisoned" / cell.poison
     pool = cell.data.pools.get(str(cell.attack_name))
     sources = Sources(train, test, cell.data.columns, pool=pool)
     _once(poisoned, lambda folder: poison_files(sources, attack, plan, folder))
-    return Files(poisoned / train.name, test, poisoned / "manifest.json")
+    manifest = poisoned / "manifest.json"
+    return Files(poisoned / load_manifest(manifest)["output"]["name"], test, manifest)
 
 
 def _cut(source: Path, path: Path, n_rows: int | None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cleanfit.errors import SettingsError
-from cleanfit.settings import TrainingSettings, load_yaml, merge
+from cleanfit.settings import ALIASES, TrainingSettings, load_yaml, merge
 
 Data = Annotated[
     Path, typer.Argument(help="Labelled rows: .csv, .tsv, .jsonl (also .gz), .parquet, or a saved dataset.")
@@ -28,8 +28,6 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 Oracle = Annotated[Path | None, typer.Option(help="Manifest of the attack on DATA: leave its rows out. For research.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings; flags win over it.")]
 
-# Flags that have a shorter name than the training setting they give.
-ALIASES = {"epochs": "num_train_epochs", "batch_size": "per_device_train_batch_size"}
 TRAINING = tuple(f.name for f in dataclasses.fields(TrainingSettings))
 
 

@@ -20,6 +20,7 @@ from cleanfit.cli.trajectory import (
     scores,
 )
 from cleanfit.errors import SettingsError
+from cleanfit.settings import ALIASES
 
 
 def sweep(
@@ -81,7 +82,7 @@ def _grid(stored: object, pairs: list[str] | None) -> dict[str, list[Any]]:
         if not values:
             raise SettingsError(f"--over {name} has no value; expected {name}=value,value.")
         key = name.replace("-", "_")
-        grid[options.ALIASES.get(key, key)] = values
+        grid[ALIASES.get(key, key)] = values
     if not grid:
         raise SettingsError("Nothing to sweep over: pass --over setting=value,value.")
     return grid

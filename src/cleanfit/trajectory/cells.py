@@ -1,7 +1,5 @@
 """One cell of a study: a trajectory in a folder named by all that decides it, so that it is never run twice."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from cleanfit.errors import OutputError
+from cleanfit.results import short_hash
 from cleanfit.run_folder import RunFolder
 from cleanfit.trajectory.looks import Summary
 from cleanfit.trajectory.run import RESULT, fingerprint, load_trajectory, run_scene
 from cleanfit.trajectory.scene import Recipe, Subject, set_scene
 
 CELLS = "cells"
-NAME_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,7 @@ def open_study(out: RunFolder) -> Path:
 def run_cell(subject: Subject, recipe: Recipe, study: Path, over: Mapping[str, Any]) -> Cell:
     """Run one cell of a study, or read it back if it is finished; an interrupted one is gone on with."""
     scene = set_scene(subject, recipe)
-    decides = json.dumps(fingerprint(scene, recipe), sort_keys=True)
-    name = hashlib.sha256(decides.encode()).hexdigest()[:NAME_LENGTH]
+    name = short_hash(fingerprint(scene, recipe))
     folder = study / CELLS / name
     is_finished = (folder / RESULT).exists()
     done = load_trajectory(folder) if is_finished else run_scene(scene, recipe, RunFolder(folder, resume=True))
