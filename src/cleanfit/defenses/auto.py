@@ -35,6 +35,7 @@ class Auto:
 
     def fit(self, task: Task) -> Defended:
         """Train, verify, train again; stages ``trained`` and, with trusted rows, ``tuned``."""
+        vocabulary_size = len(task.tokenizer)  # images have none, and are refused before anything is trained
         task = self.base.adjusted(task)
         module, watcher = self.base.watched(task)
         evidence = self.triggers.find(task, module, task.rows)
@@ -42,9 +43,8 @@ class Auto:
         left_out = np.unique(np.concatenate([each.rows for each in verified])) if verified else np.array([], dtype=int)
         kept = np.setdiff1d(np.arange(len(task.rows)), left_out)
         rest = replace(task, rows=task.rows.select(kept)) if verified else task
-        passes = (
-            watcher.passes + 1 / 3
-        )  # the looks, the frozen features; what the hosts cost does not grow with the rows
+        # The looks, and a pass for the frozen features; what the hosts cost does not grow with the rows.
+        passes = watcher.passes + 1 / 3
         if verified or watcher.groups:
             model, groups, more = self.base.without_groups(rest, module, watcher)
             passes += self.base.share_done(watcher) * task.settings.num_train_epochs + more * len(kept) / len(task.rows)
@@ -53,7 +53,7 @@ class Auto:
         task.on_stage("trained", model)
         findings = Findings(
             self.name,
-            tokens=describe(task, Occurrences.of(task.rows, len(task.tokenizer)), evidence),
+            tokens=describe(task, Occurrences.of(task.rows, vocabulary_size), evidence),
             rows=_rows(task, kept, groups.rows, verified),
             verdict=" ".join(filter(None, (told(task, evidence), groups.verdict))),
         )

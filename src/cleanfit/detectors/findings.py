@@ -45,7 +45,7 @@ def describe(task: Task, seen: Occurrences, drifts: Drifts, suspicious: frozense
     order = np.argsort(-scores, kind="stable")
     runners_up = [int(i) for i in order if int(i) not in suspicious and scores[i] > 0][:n_runners_up]
     listed = sorted(suspicious, key=lambda i: -scores[i]) + runners_up
-    tokens = tuple(_token(task, seen, i, i in suspicious, float(scores[i]), drifts, ranks) for i in listed)
+    tokens = tuple(describe_token(task, seen, i, i in suspicious, float(scores[i]), drifts, ranks) for i in listed)
     curves = {name: _curve(moved[~np.isnan(drifts.ranked[name])]) for name, moved in drifts.moved.items()}
     return Findings("drift", tokens, _rows(task, seen, scores, tokens), curves)
 
@@ -66,7 +66,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), 0, ranks)
 
 
-def _token(
+def describe_token(
     task: Task,
     seen: Occurrences,
     token_id: int,
@@ -75,6 +75,7 @@ def _token(
     drifts: Drifts,
     ranks: Mapping[str, np.ndarray],
 ) -> TokenFinding:
+    """Write down one token with where it occurs; `drifts` and `ranks` are empty where no round measured any."""
     rows = seen.rows_with(token_id)
     counts = np.bincount(seen.labels[rows], minlength=task.n_classes)
     counted = [name for name in ranks if ranks[name][token_id] > 0]

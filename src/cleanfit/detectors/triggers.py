@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import nn
 
+from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.models import mean_states
 from cleanfit.results import TokenFinding
@@ -24,7 +25,6 @@ N_CANDIDATE_HOSTS = 10  # rows predicted for each host that is needed: some are 
 N_FOLDS = 5
 # Rows that the content models learn from, beside those of the suspects: more make them slower, hardly better.
 N_CONTENT_ROWS = 20_000
-N_EXAMPLE_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -197,25 +197,11 @@ class Content:
 
 def describe(task: Task, seen: Occurrences, evidence: list[Evidence]) -> tuple[TokenFinding, ...]:
     """Write evidence down as findings: suspicious are the verified tokens; the score is the weaker of both shares."""
-    found = []
-    for each in evidence:
-        rows = seen.rows_with(each.token_id)
-        counts = np.bincount(seen.labels[rows], minlength=task.n_classes)
-        found.append(
-            TokenFinding(
-                token_id=each.token_id,
-                text=str(task.tokenizer.convert_ids_to_tokens(each.token_id)),
-                is_suspicious=each.is_verified,
-                score=min(each.flips, each.denied or 0.0),
-                drifts={},
-                ranks={},
-                n_rows=len(rows),
-                n_occurrences=int(seen.n_occurrences[each.token_id]),
-                label_counts={label: int(n) for label, n in zip(task.source.label_names, counts)},
-                example_rows=tuple(int(seen.row_ids[row]) for row in rows[:N_EXAMPLE_ROWS]),
-            )
-        )
-    return tuple(found)
+    none = Drifts({}, {})
+    return tuple(
+        describe_token(task, seen, each.token_id, each.is_verified, min(each.flips, each.denied or 0.0), none, {})
+        for each in evidence
+    )
 
 
 def _linear() -> LogisticRegression:
