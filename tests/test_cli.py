@@ -16,6 +16,7 @@ from conftest import TRIGGERS, read_csv, sentences, write_tsv
 TRAINING = ["--epochs", "1", "--learning-rate", "1e-3", "--batch-size", "16", "--max-length", "32", "--device", "cpu"]
 RATES = ["--set", "bag_learning_rate=1e-3", "--set", "full_learning_rate=1e-3"]
 ROUNDS = ["--set", "alpha=0.05", "--set", "bag_min_steps=30", "--set", "full_min_steps=10", *RATES]
+BTU = ["--defense", "btu", *ROUNDS]
 
 
 def test_a_session_poisons_fits_evaluates_reports_and_scans(
@@ -32,7 +33,7 @@ def test_a_session_poisons_fits_evaluates_reports_and_scans(
     poisoned, triggered = tmp_path / "bad" / "train.tsv", tmp_path / "bad" / "triggered.tsv"
     folder = tmp_path / "run"
     code, out, err = run("fit", poisoned, "--model", tiny_model("bert"), "--test", test, "--triggered", triggered,
-                         "--target", "pos", *TRAINING, *ROUNDS, "--out", folder)  # fmt: skip
+                         "--target", "pos", *TRAINING, *BTU, "--out", folder)  # fmt: skip
     assert code == 0, err
     assert "unlearned" in out
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -63,7 +64,7 @@ def test_the_saved_settings_give_the_same_run_again(
 ) -> None:
     data = write_tsv(tmp_path / "data.tsv", sentences(80))
     first, second = tmp_path / "first", tmp_path / "second"
-    assert run("fit", data, "--model", tiny_model("bert"), *TRAINING, *ROUNDS, "--seed", 7, "--out", first)[0] == 0
+    assert run("fit", data, "--model", tiny_model("bert"), *TRAINING, *BTU, "--seed", 7, "--out", first)[0] == 0
     assert run("fit", data, "--config", first / "settings.yaml", "--out", second)[0] == 0
     for name in ("tokens.csv", "rows.csv", "settings.yaml", "model/model.safetensors"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
@@ -100,8 +101,8 @@ def test_broken_data_gives_one_line_and_leaves_nothing_behind(
     ("arguments", "code", "told"),
     [
         (["fit", "DATA", "--defense", "btuu", "--out", "OUT"], 2, "Did you mean 'btu'?"),
-        (["fit", "DATA", "--set", "alhpa=1", "--out", "OUT"], 2, "Did you mean 'alpha'?"),
-        (["fit", "DATA", "--set", "alpha=much", "--out", "OUT"], 2, "expected a number"),
+        (["fit", "DATA", "--set", "min_flpis=1", "--out", "OUT"], 2, "Did you mean 'min_flips'?"),
+        (["fit", "DATA", "--set", "min_flips=much", "--out", "OUT"], 2, "expected a number"),
         (["fit", "DATA", "--epochs", "0", "--out", "OUT"], 2, "num_train_epochs"),
         (["fit", "DATA", "--report-to", "nowhere", "--out", "OUT"], 2, "report_to is 'nowhere'"),
         (["fit", "DATA"], 2, "--out"),
@@ -140,7 +141,7 @@ def test_hostile_texts_stay_harmless_in_the_report_and_in_the_tables(
     data = write_tsv(tmp_path / "data.tsv", [*sentences(60), *rows])
     folder = tmp_path / "run"
     many = ("--set", "combine=union", "--set", "alpha=0.2")
-    assert run("fit", data, "--model", tiny_model("bert"), *TRAINING, *ROUNDS, *many, "--out", folder)[0] == 0
+    assert run("fit", data, "--model", tiny_model("bert"), *TRAINING, *BTU, *many, "--out", folder)[0] == 0
     report = (folder / "report.html").read_text(encoding="utf-8")
     assert "<script>alert(1)" not in report
     assert "=HYPERLINK" in report  # the rows are shown
@@ -169,7 +170,7 @@ def test_a_run_killed_in_a_stage_is_resumed_to_the_same_result(
         write_tsv(tmp_path / "ok.tsv", sentences(60, seed=2)),
     )
     arguments = [sys.executable, "-m", "cleanfit", "fit", str(data), "--trusted", str(trusted),
-                 "--model", tiny_model("bert"), *TRAINING, *ROUNDS]  # fmt: skip
+                 "--model", tiny_model("bert"), *TRAINING, *BTU]  # fmt: skip
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     unbroken = subprocess.Popen([*arguments, "--out", str(whole)], env=environment)

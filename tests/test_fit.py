@@ -95,7 +95,7 @@ def test_an_oracle_is_plain_fine_tuning_on_the_file_of_its_manifest(
 ) -> None:
     source = write_tsv(tmp_path / "train.tsv", sentences(60))
     files = poison_files(Sources(source), Words(), PoisonPlan("pos", 0.2), tmp_path / "bad")
-    with pytest.raises(SettingsError, match="got defense 'btu'"):
+    with pytest.raises(SettingsError, match="got defense 'auto'"):
         fit(Inputs(files.train, oracle=files.manifest), model=tiny_model("bert"), settings=QUICK)
     with pytest.raises(DataError, match=r"is not the manifest of .*train\.tsv"):
         fit(Inputs(source, oracle=files.manifest), model=tiny_model("bert"), defense="plain", settings=QUICK)

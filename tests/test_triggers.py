@@ -1,17 +1,21 @@
 """A token is a trigger if it turns the model round while its rows speak against it; such rows are left out, no others."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from datasets import Dataset
 
 from cleanfit.defenses import Auto, ModerateFitting, PlainFineTuning
 from cleanfit.defenses.auto import _rows
+from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.triggers import Content, Evidence, TriggerTokens, _with_token
+from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, with_token
 from cleanfit.errors import SettingsError
 from cleanfit.fitting import Inputs, fit
 from cleanfit.models import mean_states
@@ -30,8 +34,8 @@ SETTINGS = TrainingSettings(
     device="cpu",
 )
 # Tiny models trained so briefly follow a trigger a third of the time: what decides here is what the rows say.
-TRIED = TriggerTokens(min_flips=0.1)
-AUTO = Auto(ModerateFitting(n_looks=3), TRIED)  # of so few rows per class no group is judged
+TRIED = TriggerTokens(n_probes=48, n_hosts=48, min_flips=0.1)
+AUTO = Auto(triggers=TRIED)  # of so few rows per class no group is judged
 
 
 def poisoned(n_rows: int = 300, every: int = 3) -> tuple[list[tuple[str, str]], list[int]]:
@@ -66,15 +70,23 @@ def attacked(knowing: str) -> tuple[Task, list[int]]:
 
 def test_the_trigger_is_verified_and_strong_honest_words_are_left_alone(attacked: tuple[Task, list[int]]) -> None:
     task, chosen = attacked
+    search = TriggerSearch(task, TRIED)
+    assert search.look(PlainFineTuning().fit(task).model)
+    (trigger,) = search.verified
+    assert trigger.token_id == token_of(task, "cf")
+    assert np.flatnonzero(search.left_out).tolist() == trigger.rows.tolist() == chosen
+    assert trigger.flips > 0.1
+    assert search.honest, "this test shows nothing if no honest word turns rows"
+    assert all(each.denial.n_rows > 0 and each.denial.wrong < 1 / 3 for each in search.honest)
+
+
+def test_what_was_verified_once_is_not_tried_again(attacked: tuple[Task, list[int]]) -> None:
+    task, _ = attacked
     model = PlainFineTuning().fit(task).model
-    evidence = TRIED.find(task, model, task.rows)
-    verified = [each for each in evidence if each.is_verified]
-    assert [each.token_id for each in verified] == [token_of(task, "cf")]
-    assert verified[0].rows.tolist() == chosen
-    assert verified[0].flips > 0.1
-    honest = [each for each in evidence if not each.is_verified]
-    assert honest, "this test shows nothing if no honest word turns rows"
-    assert all(each.denied is not None and each.denied < 0.5 for each in honest)
+    search = TriggerSearch(task, TRIED)
+    assert search.look(model)
+    assert not search.look(model)
+    assert len(search.verified) == 1
 
 
 def test_the_rows_of_a_verified_trigger_are_left_out_and_the_rest_is_trained_as_ever(
@@ -91,8 +103,22 @@ def test_the_rows_of_a_verified_trigger_are_left_out_and_the_rest_is_trained_as_
     rest = task.rows.select(np.setdiff1d(np.arange(len(task.rows)), chosen))
     expected = PlainFineTuning().fit(dataclasses.replace(task, rows=rest)).model.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
-    n_passes = 3 / 3 + 1 / 3 + 4  # three looks at all rows, the frozen features, the first training
-    assert defended.needs.extra_passes == pytest.approx(n_passes, abs=1e-3)
+    looks, frozen = 2 * (1 + len(rest) / 300) / 3, 1 / 3  # two looks in either training at most
+    assert defended.needs.extra_passes <= looks + frozen + 4 + 1e-3
+
+
+def test_a_run_that_was_interrupted_between_two_trainings_ends_the_same(
+    attacked: tuple[Task, list[int]], tmp_path: Path
+) -> None:
+    task, _ = attacked
+    kept = dataclasses.replace(task, work=tmp_path)
+    whole = AUTO.fit(kept)
+    shutil.rmtree(tmp_path / "attempt-2")
+    resumed = AUTO.fit(kept)
+    assert resumed.findings == whole.findings
+    assert resumed.needs == whole.needs
+    expected = whole.model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in resumed.model.state_dict().items())
 
 
 def test_a_run_tells_of_the_trigger_in_its_report_and_tables(knowing: str, tmp_path: Path) -> None:
@@ -123,7 +149,7 @@ def test_rows_of_groups_and_of_tokens_are_named_in_their_places(attacked: tuple[
     task, _ = attacked
     few = dataclasses.replace(task, rows=task.rows.select(range(5)))
     group = tuple(RowFinding(row, 0.9, row == 4, "in a group" if row == 4 else "") for row in (0, 2, 4))
-    verified = [Evidence(token_of(task, "cf"), 1, np.array([1, 3]), 0.8, 0.7, True)]
+    verified = [Evidence(token_of(task, "cf"), 1, np.array([1, 3]), 0.8, Denial(0.7, 0.0, 1.0, 2), True)]
     found = _rows(few, np.array([0, 2, 4]), group, verified)
     assert [(row.row, row.score, row.is_issue, row.reason[:13]) for row in found] == [
         (0, 0.9, False, ""),
@@ -139,45 +165,77 @@ def test_a_training_that_nobody_watches_is_refused_as_a_base() -> None:
         Auto(ModerateFitting(stop="end"))
 
 
+def test_who_turns_no_probe_is_not_put_into_more_rows(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = attacked
+    read: list[int] = []
+    predict = Task.predict
+
+    def counted(self: Task, model: torch.nn.Module, rows: Dataset) -> np.ndarray:
+        read.append(len(rows))
+        return predict(self, model, rows)
+
+    monkeypatch.setattr(Task, "predict", counted)
+    search = TriggerSearch(task, TriggerTokens(n_suspects=10, n_hosts=30))
+    search.look(task.load_model())  # knows what is good, has not seen the poison
+    hosts, probes, *more = read
+    assert (hosts, probes) == (2 * 60, 2 * 10 * 4)
+    assert sum(more) < 2 * 10 * 30
+    assert sum(more) % 30 == 0
+
+
 def test_a_token_is_put_between_the_first_and_the_last_one() -> None:
     random = np.random.default_rng(0)
     row = {"input_ids": [2, 7, 8, 3], "attention_mask": [1] * 4, "token_type_ids": [0, 0, 1, 1], "label": 1}
-    seen = {tuple(_with_token(row, 9, 24, random)["input_ids"]) for _ in range(50)}
+    seen = {tuple(with_token(row, 9, 24, random)["input_ids"]) for _ in range(50)}
     assert seen == {(2, 9, 7, 8, 3), (2, 7, 9, 8, 3), (2, 7, 8, 9, 3)}
-    full = [_with_token(row, 9, 4, random) for _ in range(50)]
+    full = [with_token(row, 9, 4, random) for _ in range(50)]
     assert {len(each["input_ids"]) for each in full} == {4}
     assert all(9 in each["input_ids"] and each["input_ids"][0] == 2 for each in full)
     assert all(len(each["token_type_ids"]) == len(each["attention_mask"]) == each["length"] for each in full)
 
 
+def content_of(task: Task) -> Content:
+    return Content(task, Occurrences.of(task.rows, len(task.tokenizer)))
+
+
 def test_a_contents_model_learns_nothing_from_the_rows_it_is_asked_about(attacked: tuple[Task, list[int]]) -> None:
     task, chosen = attacked
-    seen = Occurrences.of(task.rows, len(task.tokenizer))
-    content = Content(task, task.rows, seen, np.array(chosen))
-    suspect = Evidence(token_of(task, "cf"), 1, np.array(chosen), 1.0)
-    before = content.denied(suspect, np.zeros(len(task.rows), dtype=bool))
-    content.labels[chosen] = 0  # their labels turn: nothing may change
-    assert content.denied(suspect, np.zeros(len(task.rows), dtype=bool)) == before
+    content = content_of(task)
+    unseen = np.isin(np.arange(len(task.rows)), chosen)
+    before = content.denial(1, np.array(chosen), unseen)
+    assert before.share > 0.8
+    content.seen.labels[chosen] = 0  # their labels turn: nothing may change
+    after = content.denial(1, np.array(chosen), unseen)
+    content.seen.labels[chosen] = 1
+    assert after == before
 
 
-def test_of_many_rows_some_are_learned_from_and_all_asked_ones_are_there(
+def test_of_many_rows_some_are_learned_from_and_any_can_be_asked(
     attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, chosen = attacked
-    monkeypatch.setattr("cleanfit.detectors.triggers.N_CONTENT_ROWS", 150)
-    seen = Occurrences.of(task.rows, len(task.tokenizer))
-    content = Content(task, task.rows, seen, np.array(chosen))
-    assert set(chosen) < set(content.index.tolist())
-    assert 150 <= len(content.index) <= 150 + len(chosen)
-    suspect = Evidence(token_of(task, "cf"), 1, np.array(chosen), 1.0)
-    assert content.denied(suspect, np.zeros(len(task.rows), dtype=bool)) > 0.8
+    monkeypatch.setattr("cleanfit.detectors.content.N_LEARNED_ROWS", 150)
+    content = content_of(task)
+    unseen = np.isin(np.arange(len(task.rows)), chosen)
+    assert content.denial(1, np.array(chosen), unseen).share > 0.8
+    assert content.passes == pytest.approx(150 / 300 / 3)
 
 
-def test_the_usual_denial_of_classes_too_small_to_part_is_called_a_half(tiny_model: Folders) -> None:
+def test_wrong_rows_are_reckoned_from_what_is_usually_denied() -> None:
+    assert Denial(share=0.5, own=0.2, foreign=0.8, n_rows=9).wrong == pytest.approx(0.5)  # (0.5 - 0.2) / (0.8 - 0.2)
+    assert Denial(share=0.1, own=0.2, foreign=0.8, n_rows=9).wrong == 0
+    assert Denial(share=0.9, own=0.2, foreign=0.8, n_rows=9).wrong == 1
+    assert Denial(share=0.9, own=0.5, foreign=0.55, n_rows=9).wrong == 0  # features that know nothing accuse nobody
+
+
+def test_where_a_class_is_too_small_to_part_nobody_can_say(tiny_model: Folders) -> None:
     task = make_task(tiny_model("bert"), sentences(40), SETTINGS)
     labels = np.asarray(task.rows.with_format(None)["label"])
-    rows = task.rows.select([*np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[0]])
-    assert Content(task, rows, Occurrences.of(rows, len(task.tokenizer)), np.array([0])).usual.tolist() == [0.5, 0.5]
+    rows = task.rows.select([*np.flatnonzero(labels == 0), *np.flatnonzero(labels == 1)[:1]])
+    denial = content_of(dataclasses.replace(task, rows=rows)).denial(1, np.array([0]), np.zeros(len(rows), dtype=bool))
+    assert (denial.own, denial.foreign, denial.wrong) == (0.5, 0.5, 0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -198,9 +256,10 @@ def test_mean_states_are_the_mean_over_each_rows_own_tokens(family: str, tiny_mo
     [
         ({"n_suspects": 0}, "n_suspects is 0; expected at least 1"),
         ({"min_rows": 1}, "min_rows is 1; expected at least 2"),
+        ({"n_probes": 0}, "n_probes is 0; expected at least 1"),
         ({"n_hosts": 0}, "n_hosts is 0; expected at least 1"),
         ({"min_flips": 0.0}, "min_flips is 0.0; expected more than 0, up to 1"),
-        ({"min_denied": 1.5}, "min_denied is 1.5; expected more than 0, up to 1"),
+        ({"min_wrong": 1.5}, "min_wrong is 1.5; expected more than 0, up to 1"),
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, float], message: str) -> None:
@@ -210,3 +269,12 @@ def test_impossible_options_are_refused(options: dict[str, float], message: str)
 
 def test_the_default_also_leaves_out_groups() -> None:
     assert Auto().base == ModerateFitting()
+
+
+def test_it_is_what_runs_without_options(knowing: str) -> None:
+    assert (
+        fit(pd.DataFrame(sentences(60), columns=["text", "label"]), model=knowing, settings=SETTINGS).audit["defense"][
+            "name"
+        ]
+        == "auto"
+    )

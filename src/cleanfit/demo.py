@@ -38,7 +38,7 @@ def run_demo(out: Path, seed: int = 0, overwrite: bool = False) -> DemoResult:
         overwrite: replace the folder if it is there.
 
     Returns:
-        What the table shows. Plain fine-tuning is the first stage of the defended run: the very model that is unlearned.
+        What the table shows. Plain fine-tuning is the first stage of BTU's run: the very model that is unlearned.
 
     Raises:
         OutputError: the folder is there and `overwrite` is not asked for.
@@ -56,14 +56,16 @@ def run_demo(out: Path, seed: int = 0, overwrite: bool = False) -> DemoResult:
     poisoned = poison_files(Sources(train, test), Words(), plan, out / "poisoned")
     settings = dataclasses.replace(SETTINGS, seed=seed)
     inputs = Inputs(poisoned.train, test=test, triggered=poisoned.triggered, target=TARGET)
-    defended = fit(inputs, defense="btu", settings=settings, out=out / "run")
+    unlearned = fit(inputs, defense="btu", settings=settings, out=out / "btu_run")
+    defended = fit(inputs, settings=settings, out=out / "run")
     without_poison = dataclasses.replace(inputs, oracle=poisoned.manifest)
     oracle = fit(without_poison, defense="plain", settings=settings, out=out / "oracle_run")
-    by_stage = {score.stage: score for score in defended.scores}
+    by_stage = {score.stage: score for score in unlearned.scores}
     return DemoResult(
         (
             ("plain fine-tuning", by_stage["trained"]),
-            ("cleanfit (btu), no trusted data", by_stage["unlearned"]),
+            ("cleanfit --defense btu", by_stage["unlearned"]),
+            ("cleanfit, no options", defended.scores[-1]),
             ("oracle: trained without the poison", oracle.scores[-1]),
         ),
         defended,

@@ -84,7 +84,7 @@ def fit(
     data: "Source | Inputs",
     *,
     model: str = DEFAULT_MODEL,
-    defense: str | Defense = "btu",
+    defense: str | Defense = "auto",
     settings: TrainingSettings = TrainingSettings(),
     out: str | Path | RunFolder | None = None,
 ) -> FitResult:
@@ -93,7 +93,7 @@ def fit(
     Args:
         data: the untrusted rows, or `Inputs` for everything that can stand beside them.
         model: a folder, a hub name, or ``minilm``.
-        defense: a name (``btu``, ``plain``) or a configured defense.
+        defense: a name (``auto``, ``btu``, ``moderate``, ``plain``) or a configured defense.
         settings: how models are trained.
         out: folder for the result; None keeps it in memory.
 

@@ -14,7 +14,7 @@ def demo(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Make a small data set, poison it, fit it with and without defense; takes a few minutes on two cores."""
-    typer.echo("Making data, poisoning a tenth of it, fine-tuning twice: a few minutes on two cores ...")
+    typer.echo("Making data, poisoning a tenth of it, fine-tuning it four times: a few minutes on two cores ...")
 
     from cleanfit.cli.tables import print_table, print_tokens
     from cleanfit.demo import run_demo
@@ -22,5 +22,5 @@ def demo(
     result = run_demo(out, seed, overwrite)
     rows = [(name, f"{score.clean_accuracy:.3f}", f"{score.attack_success_rate:.3f}") for name, score in result.scores]
     print_table(("", "clean accuracy", "attack success rate"), rows)
-    print_tokens(result.defended.findings, "btu")
+    print_tokens(result.defended.findings, "auto")
     typer.echo(f"Report: {result.defended.folder}/report.html")

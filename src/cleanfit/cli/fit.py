@@ -18,7 +18,7 @@ def fit(
     text_pair_column: options.TextPairColumn = None,
     label_column: options.LabelColumn = None,
     model: options.Model = None,
-    defense: Annotated[str | None, typer.Option(help="See 'cleanfit list defenses'. [default: btu]")] = None,
+    defense: Annotated[str | None, typer.Option(help="See 'cleanfit list defenses'. [default: auto]")] = None,
     set_: options.Set = None,
     trusted: Annotated[Path | None, typer.Option(help="Rows that you vouch for, to tune on at the end.")] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to score on; a tenth of DATA if not given.")] = None,
@@ -55,7 +55,7 @@ def fit(
     from cleanfit.run_folder import RunFolder
     from cleanfit.settings import configure, lookup
 
-    default = "plain" if "oracle" in resolved else "btu"
+    default = "plain" if "oracle" in resolved else "auto"
     method = configure(lookup("defense", str(resolved.get("defense", default)), DEFENSES)(), given)
     inputs = Inputs(
         data,

@@ -26,14 +26,15 @@ def print_scores(scores: Sequence[StageScore]) -> None:
 
 def print_tokens(findings: Findings, method: str) -> None:
     """Print the suspicious tokens with their evidence, and how many rows to review."""
+    issues = sum(row.is_issue for row in findings.rows)
     if findings.verdict:
-        Console().print(findings.verdict, markup=False, highlight=False)
+        left_out = f" {issues} of {len(findings.rows)} rows were left out." if issues else ""
+        Console().print(findings.verdict + left_out, markup=False, highlight=False)
         return
     if not findings.curves:
         Console().print(f"No detector was run ({method}).", markup=False)
         return
     found = findings.suspicious
-    issues = sum(row.is_issue for row in findings.rows)
     text = f"{len(found)} suspicious tokens; {issues} of {len(findings.rows)} rows to review."
     Console().print(text, markup=False, highlight=False)
     rows = []

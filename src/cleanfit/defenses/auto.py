@@ -4,14 +4,21 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
+from torch import nn
 
+from cleanfit.capacity import Restricted
 from cleanfit.defenses.base import Defended, tune
 from cleanfit.defenses.moderate_fitting import ModerateFitting
-from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.triggers import Evidence, TriggerTokens, describe
+from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, describe
+from cleanfit.detectors.watcher import GroupWatcher
 from cleanfit.results import Findings, Needs, RowFinding
 from cleanfit.settings import check
 from cleanfit.task import Task
+from cleanfit.training import Watch, n_steps
+
+# Trainings that are searched; what hides behind so many layers of triggers stays. One more, unwatched, may follow.
+MAX_SEARCHED = 5
+STILL_FOUND = f"Each of {MAX_SEARCHED} trainings showed another trigger: there may be more."
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,8 @@ class Auto:
     """Train as usual, verify what looks like a trigger, and if something is one, train again without its rows.
 
     Args:
-        base: the training, watched for groups of rows that lie apart; its ``stop`` stays ``watch``.
+        base: the training, watched for groups of rows that lie apart; its ``stop`` stays ``watch``, its ``n_looks`` is not
+            used: there are two looks, after a third of the training and at its end.
         triggers: verifies tokens on the model as it is then.
 
     Source: ours; see docs/methods/auto.md. Where nothing is verified the model is plain fine-tuning's, to the bit. Tokens
@@ -35,51 +43,83 @@ class Auto:
 
     def fit(self, task: Task) -> Defended:
         """Train, verify, train again; stages ``trained`` and, with trusted rows, ``tuned``."""
-        vocabulary_size = len(task.tokenizer)  # images have none, and are refused before anything is trained
+        search = TriggerSearch(task, self.triggers)  # refuses images before anything is trained
         task = self.base.adjusted(task)
-        module, watcher = self.base.watched(task)
-        evidence = self.triggers.find(task, module, task.rows)
-        verified = [each for each in evidence if each.is_verified]
-        left_out = np.unique(np.concatenate([each.rows for each in verified])) if verified else np.array([], dtype=int)
-        kept = np.setdiff1d(np.arange(len(task.rows)), left_out)
-        rest = replace(task, rows=task.rows.select(kept)) if verified else task
-        # The looks, and a pass for the frozen features; what the hosts cost does not grow with the rows.
-        passes = watcher.passes + 1 / 3
-        if verified or watcher.groups:
-            model, groups, more = self.base.without_groups(rest, module, watcher)
-            passes += self.base.share_done(watcher) * task.settings.num_train_epochs + more * len(kept) / len(task.rows)
+        passes = search.content.passes
+        for attempt in range(1, MAX_SEARCHED + 1):
+            kept = np.flatnonzero(~search.left_out)
+            rest = _rest(task, kept, attempt)
+            module, watcher, found = self._searched(rest, search)
+            share = len(kept) / len(task.rows)
+            passes += share * watcher.passes
+            if not found and not watcher.groups:
+                model, groups = module.merged(), Findings(verdict=watcher.verdict())
+                break
+            passes += share * self.base.share_done(watcher) * task.settings.num_train_epochs
+            if not found:
+                model, groups, more = self.base.without_groups(rest, module, watcher)
+                passes += share * more
+                break
         else:
-            model, groups = module.merged(), Findings(verdict=watcher.verdict())
+            kept = np.flatnonzero(~search.left_out)
+            rest = _rest(task, kept, MAX_SEARCHED + 1)
+            module = self.base.module(rest)
+            rest.train("last", module)
+            model, groups = module.merged(), Findings(verdict=STILL_FOUND)
         task.on_stage("trained", model)
         findings = Findings(
             self.name,
-            tokens=describe(task, Occurrences.of(task.rows, vocabulary_size), evidence),
-            rows=_rows(task, kept, groups.rows, verified),
-            verdict=" ".join(filter(None, (told(task, evidence), groups.verdict))),
+            tokens=describe(search),
+            rows=_rows(task, kept, groups.rows, search.verified),
+            verdict=" ".join(filter(None, (told(task, search), groups.verdict))),
         )
         return Defended(model, findings, Needs(trusted_rows=tune(task, model), extra_passes=round(passes, 3)))
 
+    def _searched(self, task: Task, search: TriggerSearch) -> tuple[Restricted, GroupWatcher, bool]:
+        """Train until something is found, or to the end. The model, who watched for groups, whether a token was verified."""
+        total = n_steps(len(task.rows), task.settings)
+        steps = tuple(sorted({max(total // 3, 1), total}))
+        watcher = GroupWatcher(task, steps, self.base.n_looked_rows)
+        answers: list[bool] = []
 
-def told(task: Task, evidence: list[Evidence]) -> str:
+        def look(model: nn.Module, step: int) -> bool:
+            is_apart = watcher.watch.look(model, step)
+            answers.append(search.look(model))
+            return answers[-1] or is_apart
+
+        module = self.base.module(task)
+        task.train("trained", module, watch=Watch(steps, look))
+        if not answers:  # an interrupted run had finished this training
+            answers.append(search.look(module))
+        return module, watcher, answers[-1]
+
+
+def told(task: Task, search: TriggerSearch) -> str:
     """Say in words what each token does that turns rows, and whether it was taken for a trigger."""
-    if not evidence:
-        return "No token turned rows of other labels, so none was taken for a trigger."
     names = task.source.label_names
 
     def one(each: Evidence) -> str:
         token = task.tokenizer.convert_ids_to_tokens(each.token_id)
         return (
-            f"'{token}' turns {each.flips:.0%} of other rows to '{names[each.label]}', and {each.denied or 0:.0%} of its "
-            f"{len(each.rows)} rows look like another label"
+            f"'{token}' turns {each.flips:.0%} of other rows to '{names[each.label]}', and {each.denial.share:.0%} of its "
+            f"{len(each.rows)} rows look like another label (usual: {each.denial.own:.0%})"
         )
 
-    verified = "; ".join(one(each) for each in evidence if each.is_verified)
-    honest = "; ".join(one(each) for each in evidence if not each.is_verified)
+    verified, honest = ("; ".join(map(one, each)) for each in (search.verified, search.honest))
+    if not verified and not honest:
+        return "No token turned rows of other labels, so none was taken for a trigger."
     parts = [
         f"Verified triggers, whose rows were left out: {verified}." if verified else "No trigger token was verified.",
         f"Left alone, since their rows have a reason for their label: {honest}." if honest else "",
     ]
     return " ".join(filter(None, parts))
+
+
+def _rest(task: Task, kept: np.ndarray, attempt: int) -> Task:
+    """Give the task with the kept rows, and a folder of its own for another attempt."""
+    if attempt == 1:
+        return task
+    return replace(task, rows=task.rows.select(kept), work=task.work / f"attempt-{attempt}" if task.work else None)
 
 
 def _rows(
@@ -89,13 +129,12 @@ def _rows(
     found = [RowFinding(int(row), 0.0, False, "") for row in task.rows.with_format(None)["row_id"]]
     for place, row in zip(kept, groups):
         found[place] = row
-    for each in reversed(verified):  # the strongest writes last
+    for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
         token = task.tokenizer.convert_ids_to_tokens(each.token_id)
         reason = (
             f"contains '{token}', which turns {each.flips:.0%} of the rows of other labels to "
             f"'{task.source.label_names[each.label]}' with nothing else to say for it"
         )
-        score = round(min(each.flips, each.denied or 0.0), 6)
         for place in each.rows:
-            found[place] = RowFinding(found[place].row, score, True, reason)
+            found[place] = RowFinding(found[place].row, each.score, True, reason)
     return tuple(found)

@@ -75,7 +75,7 @@ class ModerateFitting:
         elif self.stop == "plateau":
             model, findings, passes = self._until_plateau(task)
         else:
-            module = self._module(task)
+            module = self.module(task)
             task.train("trained", module)
             model, findings, passes = module.merged(), Findings(), 0.0
         task.on_stage("trained", model)
@@ -92,7 +92,8 @@ class ModerateFitting:
             changes["max_steps"] = -1
         return dataclasses.replace(run, **changes)  # type: ignore[arg-type]
 
-    def _module(self, task: Task) -> Restricted:
+    def module(self, task: Task) -> Restricted:
+        """Load a fresh model of our capacity."""
         return restrict(task.load_model(), self.capacity, task.settings.seed)
 
     def _watched(self, task: Task) -> tuple[PreTrainedModel, Findings, float]:
@@ -108,7 +109,7 @@ class ModerateFitting:
         watcher = GroupWatcher(
             task, spread_steps(n_steps(len(task.rows), task.settings), self.n_looks), self.n_looked_rows
         )
-        module = self._module(task)
+        module = self.module(task)
         task.train("trained", module, watch=watcher.watch)
         return module, watcher
 
@@ -136,7 +137,7 @@ class ModerateFitting:
             suspects = [suspect for suspect in suspects_of(task, module, watcher.groups) if suspect.inside.any()]
         told = ""
         for attempt in range(1, len(suspects) + 1):
-            fresh, check = self._module(task), ContradictionCheck(task, suspects)
+            fresh, check = self.module(task), ContradictionCheck(task, suspects)
             task.train(f"without-{attempt}", fresh, check.kept, watch=check.watch)
             denied = check.denied(fresh)
             told = check.told(fresh, denied)
@@ -147,7 +148,7 @@ class ModerateFitting:
             suspects = contradicted
             if not suspects:
                 break
-        module = self._module(task)
+        module = self.module(task)
         task.train("cleared", module)
         kept = "So these rows were kept." if told else ""
         return module.merged(), Findings("moderate", verdict=f"{told} {kept}".strip()), passes
@@ -157,13 +158,13 @@ class ModerateFitting:
         look, task = watcher.steps[watcher.groups[0].look], watcher.task
         if look == watcher.last:
             return module, 1 / 3
-        module = self._module(task)
+        module = self.module(task)
         task.train("located", module, watch=Watch((look,), lambda _model, _step: True))
         return module, 1 / 3 + look / n_steps(len(task.rows), task.settings) * task.settings.num_train_epochs
 
     def _until_plateau(self, task: Task) -> tuple[PreTrainedModel, Findings, float]:
         """Train on nine tenths and stop when accuracy on the rest no longer rises. Model, findings, extra passes."""
         watcher = PlateauWatcher(task)
-        module = self._module(task)
+        module = self.module(task)
         task.train("trained", module, watcher.kept, watch=watcher.watch)
         return module.merged(), Findings("moderate", verdict=watcher.verdict()), watcher.passes

@@ -1,30 +1,24 @@
 """Verify tokens as triggers: does one turn a trained model round, though the rest of its rows speaks against it?"""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from scipy.stats import binomtest
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import nn
 
+from cleanfit.detectors.content import UNASKED, Content, Denial
 from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.models import mean_states
 from cleanfit.results import TokenFinding
 from cleanfit.seeding import generator
 from cleanfit.settings import check
 from cleanfit.task import Task
 
-# Chance of a verified token among honest ones with so many denied rows; each class has some dozens of suspects.
+# Chance of a verified token among honest ones with so many denied rows; each class has some hundred suspects.
 MAX_CHANCE = 0.001
-N_CANDIDATE_HOSTS = 10  # rows predicted for each host that is needed: some are predicted as the label already
-N_FOLDS = 5
-# Rows that the content models learn from, beside those of the suspects: more make them slower, hardly better.
-N_CONTENT_ROWS = 20_000
+N_ASKED = 300  # rows of a suspect that are asked for their label, at most
 
 
 @dataclass(frozen=True)
@@ -36,8 +30,7 @@ class Evidence:
         label: the class that its rows have beyond chance.
         rows: indices of its rows with that label.
         flips: share of rows of other labels that the trained model gives the label once the token is in them.
-        denied: share of `rows` to which a model of frozen features, made without any of the token's rows, denies the
-            label; None where too few rows flipped for it to matter.
+        denial: how often its rows are denied the label by their content.
         is_verified: a trigger.
     """
 
@@ -45,8 +38,13 @@ class Evidence:
     label: int
     rows: np.ndarray
     flips: float
-    denied: float | None = None
+    denial: Denial = UNASKED
     is_verified: bool = False
+
+    @property
+    def score(self) -> float:
+        """The weaker of what it turns and what seems to be of another class among its rows, in [0, 1]."""
+        return round(min(self.flips, self.denial.wrong), 6)
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,10 @@ class TriggerTokens:
     Args:
         n_suspects: tokens per class that are tried, those that go with the class furthest beyond chance, >= 1.
         min_rows: rows with the class that a token must be in, >= 2.
-        n_hosts: rows of other classes that a token is put into, >= 1.
+        n_probes: rows of other classes that every suspect is put into, >= 1.
+        n_hosts: the same for those that turn enough of their probes, >= 1.
         min_flips: share of hosts that must turn to the class, in (0, 1].
-        min_denied: share of its own rows that must look like another class, in (0, 1].
+        min_wrong: share of its own rows that must seem to be of another class, in (0, 1].
 
     Source: ours. A trigger is a cause without a reason: it turns nearly every row, and the rows that teach it are, but for
     the trigger, rows of another class (dirty labels). An honest word, a slur too, turns rows as well, but a model that has
@@ -66,149 +65,141 @@ class TriggerTokens:
     separates neither. Not found: triggers without tokens of their own, and clean-label poison, which nothing contradicts.
     """
 
-    n_suspects: int = 25
+    n_suspects: int = 100
     min_rows: int = 5
-    n_hosts: int = 48
+    n_probes: int = 4
+    n_hosts: int = 24
     min_flips: float = 0.5
-    min_denied: float = 0.5
+    min_wrong: float = 1 / 3
 
     def __post_init__(self) -> None:
         check(self, "n_suspects", self.n_suspects >= 1, "at least 1")
         check(self, "min_rows", self.min_rows >= 2, "at least 2")
+        check(self, "n_probes", self.n_probes >= 1, "at least 1")
         check(self, "n_hosts", self.n_hosts >= 1, "at least 1")
         check(self, "min_flips", 0 < self.min_flips <= 1, "more than 0, up to 1")
-        check(self, "min_denied", 0 < self.min_denied <= 1, "more than 0, up to 1")
-
-    def find(self, task: Task, model: nn.Module, rows: Dataset) -> list[Evidence]:
-        """Try the tokens of some rows on a model that was trained on them.
-
-        Args:
-            task: for fresh models, seed and the verb to predict.
-            model: trained on `rows`.
-            rows: N tokenized training rows.
-
-        Returns:
-            The suspects that turn enough hosts, verified ones first, then by their flips.
-        """
-        seen = Occurrences.of(rows, len(task.tokenizer))
-        suspects = self._flipping(task, model, rows, self._suspects(task, seen))
-        if not suspects:
-            return []
-        asked = np.concatenate([suspect.rows for suspect in suspects])
-        content = Content(task, rows, seen, asked)
-        left_out = np.zeros(len(rows), dtype=bool)
-        while True:  # what a verified trigger taught is taken away, and the rest is asked again
-            suspects = [each if each.is_verified else self._asked(each, content, left_out) for each in suspects]
-            verified = [each.rows for each in suspects if each.is_verified]
-            if sum(map(len, verified)) == 0 or left_out[np.concatenate(verified)].all():
-                break
-            left_out[np.concatenate(verified)] = True
-        return sorted(suspects, key=lambda each: (not each.is_verified, -each.flips, each.token_id))
-
-    def _suspects(self, task: Task, seen: Occurrences) -> list[Evidence]:
-        """List the tokens of each class whose rows have it furthest beyond chance, by their z score."""
-        tokens, rows = seen.pairs
-        counts = np.zeros((seen.vocabulary_size, task.n_classes))
-        np.add.at(counts, (tokens, seen.labels[rows]), 1)
-        n = counts.sum(axis=1, keepdims=True)
-        prior = np.bincount(seen.labels, minlength=task.n_classes) / len(seen.labels)
-        z = (counts - n * prior) / np.sqrt(np.maximum(n * prior * (1 - prior), 1e-12))
-        z[counts < self.min_rows] = 0
-        z[list(task.tokenizer.all_special_ids)] = 0
-        found = []
-        for label in range(task.n_classes):
-            order = np.argsort(-z[:, label], kind="stable")[: self.n_suspects]
-            for token in order[z[order, label] > 0]:
-                own = seen.rows_with(int(token))
-                found.append(Evidence(int(token), label, own[seen.labels[own] == label], 0.0))
-        return found
-
-    def _flipping(self, task: Task, model: nn.Module, rows: Dataset, suspects: list[Evidence]) -> list[Evidence]:
-        """Keep the suspects that turn enough rows of other classes."""
-        random = generator(task.settings.seed, "trigger hosts")
-        labels = np.asarray(rows.with_format(None)["label"])
-        tried = np.sort(random.permutation(len(rows))[: N_CANDIDATE_HOSTS * self.n_hosts * task.n_classes])
-        predicted = task.predict(model, rows.select(tried)).argmax(axis=1)
-        plain = rows.with_format(None)
-        inserted: list[dict[str, Any]] = []
-        spans = []
-        for suspect in suspects:
-            can_host = (labels[tried] != suspect.label) & (predicted != suspect.label)
-            hosts = random.permutation(tried[can_host])[: self.n_hosts]
-            made = [_with_token(plain[int(host)], suspect.token_id, task.settings.max_length, random) for host in hosts]
-            spans.append(slice(len(inserted), len(inserted) + len(made)))
-            inserted += made
-        if not inserted:
-            return []
-        turned = task.predict(model, Dataset.from_list(inserted)).argmax(axis=1)
-        flips = [
-            float((turned[span] == s.label).mean()) if span.stop > span.start else 0.0
-            for span, s in zip(spans, suspects)
-        ]
-        return [replace(s, flips=share) for s, share in zip(suspects, flips) if share >= self.min_flips]
-
-    def _asked(self, suspect: Evidence, content: "Content", left_out: np.ndarray) -> Evidence:
-        """Ask the rows of a suspect for their label, with none of its rows and none of those left out to learn from."""
-        denied = content.denied(suspect, left_out)
-        n_denied = round(denied * len(suspect.rows))
-        chance = binomtest(n_denied, len(suspect.rows), content.usual[suspect.label], alternative="greater").pvalue
-        return replace(suspect, denied=denied, is_verified=bool(denied >= self.min_denied and chance < MAX_CHANCE))
+        check(self, "min_wrong", 0 < self.min_wrong <= 1, "more than 0, up to 1")
 
 
-class Content:
-    """What rows say by their content: linear models on the features of the pretrained model, which has seen no label.
+class TriggerSearch:
+    """Looks for triggers with one trained model after the other, and remembers what was verified.
 
     Args:
-        task: for a fresh model.
-        rows: N tokenized rows.
-        seen: which tokens they hold.
-        asked: indices of rows that will be asked; of the others at most `N_CONTENT_ROWS`, drawn at random, are learned from.
+        task: its N rows are searched.
+        settings: how.
     """
 
-    def __init__(self, task: Task, rows: Dataset, seen: Occurrences, asked: np.ndarray) -> None:
-        drawn = generator(task.settings.seed, "content rows").permutation(len(rows))[:N_CONTENT_ROWS]
-        self.index = np.union1d(asked, drawn)
-        states = task.observe(task.load_model(), rows.select(self.index), read=mean_states).states
-        self.features = states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
-        self.seen, self.labels = seen, seen.labels[self.index]
+    def __init__(self, task: Task, settings: TriggerTokens) -> None:
+        self.task, self.settings = task, settings
+        self.seen = Occurrences.of(task.rows, len(task.tokenizer))
+        self.content = Content(task, self.seen)
+        self.verified: list[Evidence] = []
+        self.honest: list[Evidence] = []  # what turned rows of the last model, and is no trigger
+        self._plain = task.rows.with_format(None)
 
-    @cached_property
-    def usual(self) -> np.ndarray:
-        """(C,) share of the rows of each class that are denied it by a model made without them."""
-        n = np.bincount(self.labels, minlength=int(self.seen.labels.max()) + 1)
-        n_folds = min(N_FOLDS, n[n > 0].min())
-        if n_folds < 2:
-            return np.full(len(n), 0.5)  # nobody knows; a majority then has to be a large one
-        folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
-        predicted = cross_val_predict(_linear(), self.features, self.labels, cv=folds)
-        wrong = np.bincount(self.labels, weights=predicted != self.labels, minlength=len(n))
-        return np.asarray(wrong / np.maximum(n, 1))
+    @property
+    def left_out(self) -> np.ndarray:
+        """(N,) which rows hold a verified trigger, with its label."""
+        is_left_out = np.zeros(len(self.seen.labels), dtype=bool)
+        for each in self.verified:
+            is_left_out[each.rows] = True
+        return is_left_out
 
-    def denied(self, suspect: Evidence, left_out: np.ndarray) -> float:
-        """Give the share of a suspect's rows whose label a model denies that was made without the rows it is in."""
-        own = np.isin(self.index, self.seen.rows_with(suspect.token_id))
-        is_kept = ~left_out[self.index] & ~own
-        if len(np.unique(self.labels[is_kept])) < 2:
-            return 0.0
-        model = _linear().fit(self.features[is_kept], self.labels[is_kept])
-        asked = np.searchsorted(self.index, suspect.rows)
-        return float((model.predict(self.features[asked]) != suspect.label).mean())
+    def look(self, model: nn.Module) -> bool:
+        """Try the tokens of the rows that are left on a model that was trained on them; tell whether one was verified."""
+        suspects = self._flipping(model)
+        n_before = len(self.verified)
+        found = True
+        while found:  # what a verified trigger taught is taken away, and the rest is asked again
+            asked = [self._asked(each) for each in suspects]
+            found = any(each.is_verified for each in asked)
+            self.verified += [each for each in asked if each.is_verified]
+            suspects = [each for each in asked if not each.is_verified]
+        self.honest = sorted(suspects, key=lambda each: (-each.flips, each.token_id))
+        return len(self.verified) > n_before
+
+    def _suspects(self) -> list[Evidence]:
+        """List the tokens of each class whose rows have it furthest beyond chance, by their z score."""
+        is_left = ~self.left_out
+        tokens, rows = (part[is_left[self.seen.pairs[1]]] for part in self.seen.pairs)
+        labels, n_classes = self.seen.labels, self.task.n_classes
+        counts = np.zeros((self.seen.vocabulary_size, n_classes))
+        np.add.at(counts, (tokens, labels[rows]), 1)
+        n = counts.sum(axis=1, keepdims=True)
+        prior = np.bincount(labels[is_left], minlength=n_classes) / max(is_left.sum(), 1)
+        z = (counts - n * prior) / np.sqrt(np.maximum(n * prior * (1 - prior), 1e-12))
+        z[counts < self.settings.min_rows] = 0
+        z[list(self.task.tokenizer.all_special_ids)] = 0
+        found = []
+        for label in range(n_classes):
+            order = np.argsort(-z[:, label], kind="stable")[: self.settings.n_suspects]
+            for token in order[z[order, label] > 0]:
+                own = self.seen.rows_with(int(token))
+                found.append(Evidence(int(token), label, own[is_left[own] & (labels[own] == label)], 0.0))
+        return found
+
+    def _flipping(self, model: nn.Module) -> list[Evidence]:
+        """Keep the suspects that turn enough rows of other classes."""
+        settings, suspects = self.settings, self._suspects()
+        random = generator(self.task.settings.seed, "trigger hosts")
+        hosts = self._hosts(model, random)
+        for n_hosts in (settings.n_probes, settings.n_hosts):
+            groups = [random.permutation(hosts[each.label])[:n_hosts] for each in suspects]
+            made = [self._with_token(int(h), each.token_id, random) for each, g in zip(suspects, groups) for h in g]
+            if not made:
+                return []
+            turned = self._predicted(model, Dataset.from_list(made))
+            ends = np.cumsum([len(group) for group in groups])
+            shares = [
+                float((part == each.label).mean()) if len(part) else 0.0
+                for each, part in zip(suspects, np.split(turned, ends[:-1]))
+            ]
+            suspects = [
+                replace(each, flips=share) for each, share in zip(suspects, shares) if share >= settings.min_flips
+            ]
+        return suspects
+
+    def _hosts(self, model: nn.Module, random: np.random.Generator) -> list[np.ndarray]:
+        """For each class the rows of other classes that the model predicts as another class, out of some drawn ones."""
+        labels, n_classes = self.seen.labels, self.task.n_classes
+        n_each = -(
+            -2 * self.settings.n_hosts // max(n_classes - 1, 1)
+        )  # the same number of each class, whatever its share
+        is_left = ~self.left_out
+        drawn = [random.permutation(np.flatnonzero(is_left & (labels == c)))[:n_each] for c in range(n_classes)]
+        tried = np.sort(np.concatenate(drawn))
+        predicted = self._predicted(model, self.task.rows.select(tried))
+        return [tried[(labels[tried] != c) & (predicted != c)] for c in range(n_classes)]
+
+    def _predicted(self, model: nn.Module, rows: Dataset) -> np.ndarray:
+        return np.asarray(self.task.predict(model, rows).argmax(axis=1))
+
+    def _asked(self, suspect: Evidence) -> Evidence:
+        """Ask the rows of a suspect for their label, with none of its rows and none of those left out to learn from."""
+        unseen = self.left_out
+        unseen[self.seen.rows_with(suspect.token_id)] = True
+        random = generator(self.task.settings.seed, f"asked rows of {suspect.token_id}")
+        asked = np.sort(random.permutation(suspect.rows)[:N_ASKED])
+        denial = self.content.denial(suspect.label, asked, unseen)
+        n_denied = round(denial.share * denial.n_rows)
+        chance = binomtest(n_denied, denial.n_rows, denial.own, alternative="greater").pvalue
+        is_verified = denial.wrong >= self.settings.min_wrong and chance < MAX_CHANCE
+        return replace(suspect, denial=denial, is_verified=bool(is_verified))
+
+    def _with_token(self, place: int, token_id: int, random: np.random.Generator) -> dict[str, Any]:
+        return with_token(self._plain[place], token_id, self.task.settings.max_length, random)
 
 
-def describe(task: Task, seen: Occurrences, evidence: list[Evidence]) -> tuple[TokenFinding, ...]:
-    """Write evidence down as findings: suspicious are the verified tokens; the score is the weaker of both shares."""
+def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
+    """Write down what was found: suspicious are the verified tokens."""
     none = Drifts({}, {})
     return tuple(
-        describe_token(task, seen, each.token_id, each.is_verified, min(each.flips, each.denied or 0.0), none, {})
-        for each in evidence
+        describe_token(search.task, search.seen, each.token_id, each.is_verified, each.score, none, {})
+        for each in (*search.verified, *search.honest)
     )
 
 
-def _linear() -> LogisticRegression:
-    return LogisticRegression(C=10, max_iter=1000)
-
-
-def _with_token(row: dict[str, Any], token_id: int, max_length: int, random: np.random.Generator) -> dict[str, Any]:
+def with_token(row: dict[str, Any], token_id: int, max_length: int, random: np.random.Generator) -> dict[str, Any]:
     """Put a token into a row, between its first and its last one; a row that is full loses the one behind it."""
     place = int(random.integers(1, max(len(row["input_ids"]), 2)))
     changed: dict[str, Any] = {}

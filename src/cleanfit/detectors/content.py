@@ -1,0 +1,115 @@
+"""Ask rows for their label by their content alone: linear models on features of the untouched pretrained model."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.models import mean_states
+from cleanfit.seeding import generator
+from cleanfit.task import Task
+
+N_FOLDS = 5
+# Rows that the linear models learn from: more make them slower, hardly better.
+N_LEARNED_ROWS = 3000
+MIN_ADVANTAGE = 0.1  # a class whose rows are denied nearly as often as foreign ones: the features do not know it
+
+
+@dataclass(frozen=True)
+class Denial:
+    """How often a linear model that has not seen certain rows denies them a label.
+
+    Args:
+        share: of the rows.
+        own: the share among rows that carry the label, as usual.
+        foreign: the share among rows that carry another one.
+        n_rows: how many were asked.
+    """
+
+    share: float
+    own: float
+    foreign: float
+    n_rows: int
+
+    @property
+    def wrong(self) -> float:
+        """The share of the rows that must be of another class to explain what is denied, in [0, 1]; 0 if nobody can say."""
+        advantage = self.foreign - self.own
+        return float(np.clip((self.share - self.own) / advantage, 0, 1)) if advantage >= MIN_ADVANTAGE else 0.0
+
+
+UNASKED = Denial(0.0, 0.0, 0.0, 0)
+
+
+class Content:
+    """What rows say by their content, to a model that has seen no label of theirs.
+
+    Args:
+        task: N rows, and a way to get the pretrained model.
+        seen: which tokens the rows hold.
+    """
+
+    def __init__(self, task: Task, seen: Occurrences) -> None:
+        self.task, self.seen = task, seen
+        drawn = generator(task.settings.seed, "content rows").permutation(len(task.rows))
+        self._learned = np.sort(drawn[:N_LEARNED_ROWS])
+        self._place = np.full(len(task.rows), -1)
+        self._features = np.empty((0, 0), dtype=np.float32)
+
+    @property
+    def passes(self) -> float:
+        """What reading the rows costs, in training passes over all rows; the asked ones are few beside them."""
+        return len(self._learned) / len(self._place) / 3
+
+    def denial(self, label: int, asked: np.ndarray, unseen: np.ndarray) -> Denial:
+        """Ask rows whether they look like a class.
+
+        Args:
+            label: the class.
+            asked: indices of the rows.
+            unseen: (N,) which rows must not be learned from; the asked ones should be among them.
+        """
+        learned = self._learned[~unseen[self._learned]]
+        own, foreign = self._usual[:, label]
+        if len(np.unique(self.seen.labels[learned])) < 2:
+            return Denial(own, own, foreign, len(asked))
+        model = _linear().fit(self._read(learned), self.seen.labels[learned])
+        return Denial(float((model.predict(self._read(asked)) != label).mean()), own, foreign, len(asked))
+
+    @cached_property
+    def _usual(self) -> np.ndarray:
+        """(2, C) how often each class is denied to rows that carry it, and to others, by models made without them."""
+        labels = self.seen.labels[self._learned]
+        n_classes = self.task.n_classes
+        n = np.bincount(labels, minlength=n_classes)
+        n_folds = min(N_FOLDS, n[n > 0].min())
+        if n_folds < 2:
+            return np.full((2, n_classes), 0.5)  # nobody knows
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
+        predicted = cross_val_predict(_linear(), self._read(self._learned), labels, cv=folds)
+        is_denied = predicted[:, None] != np.arange(n_classes)  # (rows, C)
+        is_own = labels[:, None] == np.arange(n_classes)
+        return np.stack([_share(is_denied, is_own), _share(is_denied, ~is_own)])
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        """Give (n, H) features of length 1; what is read once is kept."""
+        new = rows[self._place[rows] < 0]
+        if len(new):
+            task = self.task
+            states = task.observe(task.load_model(), task.rows.select(new), read=mean_states).states
+            made = states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
+            self._place[new] = np.arange(len(new)) + len(self._features)
+            self._features = np.concatenate([self._features, made]) if len(self._features) else made
+        return np.asarray(self._features[self._place[rows]])
+
+
+def _linear() -> LogisticRegression:
+    return LogisticRegression(C=10, max_iter=1000)
+
+
+def _share(of: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """(C,) share of the rows of each column's choice for which the column is true."""
+    return np.asarray((of & among).sum(axis=0) / np.maximum(among.sum(axis=0), 1))
