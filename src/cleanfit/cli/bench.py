@@ -1,12 +1,17 @@
 """`cleanfit bench`: run a grid of data sets, attacks and defenses, one file a cell; what is there is not run again."""
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cleanfit.errors import SettingsError
+
+if TYPE_CHECKING:
+    from cleanfit.benchmark.cell import Cell
 
 
 def bench(
@@ -29,16 +34,7 @@ def bench(
         raise SettingsError(f"--jobs is {jobs}, --per-gpu {per_gpu}; expected at least 1.")
 
     import torch
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
-    from cleanfit.benchmark.cell import Cell
     from cleanfit.benchmark.grid import fits, pattern, read_grid
     from cleanfit.benchmark.local import Workers
     from cleanfit.benchmark.run import missing, run_bench
@@ -56,21 +52,7 @@ def bench(
         return
     n_gpus = torch.cuda.device_count()
     workers = Workers(jobs or max(n_gpus * per_gpu, 1), per_gpu, n_gpus)
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=len(todo))
-
-        def told(cell: Cell, status: str) -> None:
-            bar.update(task, advance=1, description=cell.title)
-            if bar.disable or status == "failed":
-                bar.console.print(f"{status}: {cell.title}", markup=False, highlight=False)
-
+    with _progress(len(todo)) as told:
         outcome = run_bench(cells, out, workers, ray=ray, retry_failed=retry_failed, told=told)
     typer.echo(
         f"{outcome.n_cells} cells: {outcome.n_there} were there, {outcome.n_run} run, {outcome.n_failed} failed."
@@ -78,3 +60,28 @@ def bench(
     if outcome.n_failed:
         typer.echo(f"Why: the 'error' in {out}/cells/*.json. To run them again: --retry-failed.", err=True)
         raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _progress(n_cells: int) -> Iterator[Callable[["Cell", str], None]]:
+    """Show a bar with the time left where somebody looks on, else a line per cell; yields whom to tell of each cell."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.description}"))
+    with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=n_cells)
+
+        def told(cell: "Cell", status: str) -> None:
+            bar.update(task, advance=1, description=cell.title)
+            if bar.disable or status == "failed":
+                bar.console.print(f"{status}: {cell.title}", markup=False, highlight=False)
+
+        yield told

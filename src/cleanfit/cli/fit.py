@@ -1,7 +1,8 @@
 """`cleanfit fit`: the main job."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,7 +10,7 @@ from cleanfit.cli import options
 from cleanfit.errors import SettingsError
 
 if TYPE_CHECKING:
-    from cleanfit.fitting import FitResult
+    from cleanfit.fitting import FitResult, Inputs
 
 
 def fit(
@@ -47,9 +48,7 @@ def fit(
     settings = options.training_settings(resolved)
     given = options.method_options(resolved.get("set"), set_)
 
-    from cleanfit.data import Columns
     from cleanfit.defenses import DEFENSES
-    from cleanfit.fitting import Inputs
     from cleanfit.fitting import fit as run
     from cleanfit.models import DEFAULT_MODEL
     from cleanfit.run_folder import RunFolder
@@ -57,7 +56,22 @@ def fit(
 
     default = "plain" if "oracle" in resolved else "auto"
     method = configure(lookup("defense", str(resolved.get("defense", default)), DEFENSES)(), given)
-    inputs = Inputs(
+    result = run(
+        _inputs(data, resolved),
+        model=str(resolved.get("model", DEFAULT_MODEL)),
+        defense=method,
+        settings=settings,
+        out=RunFolder(Path(resolved["out"]), resume, overwrite),
+    )
+    show(result)
+
+
+def _inputs(data: Path, resolved: Mapping[str, Any]) -> "Inputs":
+    """Gather the files and columns of a run."""
+    from cleanfit.data import Columns
+    from cleanfit.fitting import Inputs
+
+    return Inputs(
         data,
         Columns(resolved.get("text_column"), resolved.get("text_pair_column"), resolved.get("label_column")),
         test=resolved.get("test"),
@@ -67,14 +81,6 @@ def fit(
         drop_invalid=bool(resolved.get("drop_invalid", False)),
         oracle=Path(resolved["oracle"]) if "oracle" in resolved else None,
     )
-    result = run(
-        inputs,
-        model=str(resolved.get("model", DEFAULT_MODEL)),
-        defense=method,
-        settings=settings,
-        out=RunFolder(Path(resolved["out"]), resume, overwrite),
-    )
-    show(result)
 
 
 def show(result: "FitResult") -> None:
