@@ -130,10 +130,14 @@ def test_a_run_tells_of_the_trigger_in_its_report_and_tables(knowing: str, tmp_p
         map(str, chosen)
     )
     tokens = read_csv(tmp_path / "run" / "tokens.csv")
-    assert [token["text"] for token in tokens if token["is_suspicious"] == "True"] == ["cf"]
+    (trigger,) = [token for token in tokens if token["is_suspicious"] == "True"]
+    assert trigger["text"] == "cf"
+    assert float(trigger["score"]) == min(float(trigger["turns"]), float(trigger["wrong"])) > 0.1
+    assert float(trigger["denied"]) > float(trigger["usual"])
     assert result.audit["verdict"] == result.findings.verdict
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Verified triggers, whose rows were left out" in page
+    assert all(f">{name}<" in page for name in ("turns", "denied", "usual", "wrong"))
 
 
 def test_without_poison_nothing_is_left_out_and_the_model_is_plains_to_the_bit(knowing: str) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class TokenFinding:
         label_counts: label -> rows with that label that contain it.
         example_rows: up to three row numbers (zero-based) that contain it.
         replaced_share: share in [0, 1] of its H dimensions that unlearning replaced; None if nothing was.
+        evidence: what was asked -> share in [0, 1], where tokens were verified one by one.
     """
 
     token_id: int
@@ -40,6 +41,7 @@ class TokenFinding:
     label_counts: Mapping[str, int]
     example_rows: tuple[int, ...] = ()
     replaced_share: float | None = None
+    evidence: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,11 @@ class Needs:
     trusted_rows: int = 0
     target_label: bool = False
     extra_passes: float = 0.0
+
+
+def evidence_names(of_tokens: Iterable[Mapping[str, float]]) -> list[str]:
+    """Name each kind of evidence that any token has, once, in the order in which they come."""
+    return list(dict.fromkeys(name for evidence in of_tokens for name in evidence))
 
 
 def to_plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from cleanfit.capacity import AdaptedClassifier
 from cleanfit.models import quiet_loading
 from cleanfit.report import render_card, write_report
-from cleanfit.results import Findings, RowFinding, TokenFinding, write_json
+from cleanfit.results import Findings, RowFinding, TokenFinding, evidence_names, write_json
 from cleanfit.run_folder import write_csv
 
 ROW_HEADER = ("row", "score", "is_issue", "reason")
@@ -50,20 +50,22 @@ def write_findings(findings: Findings, label_names: Iterable[str], folder: Path)
     """Write ``tokens.csv`` and ``rows.csv``, safe to open in a spreadsheet program."""
     names = list(label_names)
     rounds = list(findings.curves)
-    header = ["token_id", "text", "is_suspicious", "score"]
+    asked = evidence_names(token.evidence for token in findings.tokens)
+    header = ["token_id", "text", "is_suspicious", "score", *asked]
     header += [f"{what}_{name}" for name in rounds for what in ("rank", "drift_l2")]
     header += ["n_rows", "n_occurrences", *[f"n_rows_{name}" for name in names], "replaced_share", "example_rows"]
-    write_csv(folder / "tokens.csv", header, (_token_row(token, rounds, names) for token in findings.tokens))
+    write_csv(folder / "tokens.csv", header, (_token_row(token, asked, rounds, names) for token in findings.tokens))
     write_csv(folder / "rows.csv", ROW_HEADER, (_row(row) for row in findings.rows))
 
 
-def _token_row(token: TokenFinding, rounds: list[str], names: list[str]) -> list[object]:
+def _token_row(token: TokenFinding, asked: list[str], rounds: list[str], names: list[str]) -> list[object]:
     drifted = [value for name in rounds for value in (token.ranks.get(name, ""), token.drifts.get(name, ""))]
     return [
         token.token_id,
         token.text,
         token.is_suspicious,
         token.score,
+        *[token.evidence.get(name, "") for name in asked],
         *drifted,
         token.n_rows,
         token.n_occurrences,

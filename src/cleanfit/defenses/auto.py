@@ -111,6 +111,7 @@ def told(task: Task, search: TriggerSearch) -> str:
     parts = [
         f"Verified triggers, whose rows were left out: {verified}." if verified else "No trigger token was verified.",
         f"Left alone, since their rows have a reason for their label: {honest}." if honest else "",
+        f"The average suspect turned {search.usual_flips:.0%} of other rows in the end.",
     ]
     return " ".join(filter(None, parts))
 

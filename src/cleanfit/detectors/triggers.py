@@ -95,6 +95,7 @@ class TriggerSearch:
         self.content = Content(task, self.seen)
         self.verified: list[Evidence] = []
         self.honest: list[Evidence] = []  # what turned rows of the last model, and is no trigger
+        self.usual_flips = 0.0  # what its suspects turned, on average
         self._plain = task.rows.with_format(None)
 
     @property
@@ -154,6 +155,8 @@ class TriggerSearch:
                 float((part == each.label).mean()) if len(part) else 0.0
                 for each, part in zip(suspects, np.split(turned, ends[:-1]))
             ]
+            if n_hosts == settings.n_probes:
+                self.usual_flips = float(np.mean(shares))
             suspects = [
                 replace(each, flips=share) for each, share in zip(suspects, shares) if share >= settings.min_flips
             ]
@@ -194,7 +197,15 @@ def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
     """Write down what was found: suspicious are the verified tokens."""
     none = Drifts({}, {})
     return tuple(
-        describe_token(search.task, search.seen, each.token_id, each.is_verified, each.score, none, {})
+        replace(
+            describe_token(search.task, search.seen, each.token_id, each.is_verified, each.score, none, {}),
+            evidence={
+                "turns": round(each.flips, 6),
+                "denied": round(each.denial.share, 6),
+                "usual": round(each.denial.own, 6),
+                "wrong": round(each.denial.wrong, 6),
+            },
+        )
         for each in (*search.verified, *search.honest)
     )
 

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from cleanfit.errors import DataError, OutputError
 from cleanfit.report.plots import drift_ranking_svg, round_names, round_title, split_invisible, visible
-from cleanfit.results import AUDIT_SCHEMA_VERSION, Needs, StageScore, TokenFinding
+from cleanfit.results import AUDIT_SCHEMA_VERSION, Needs, StageScore, TokenFinding, evidence_names
 
 TEMPLATE = "report.html.j2"
 N_LABEL_COLORS = 6  # the page's CSS has as many
@@ -93,6 +93,7 @@ def render(audit: Mapping[str, Any]) -> str:
         verdict=_verdict(audit),
         rounds=rounds,
         round_titles=[round_title(name) for name in rounds],
+        asked=evidence_names(token["evidence"] for token in audit["tokens"]),
         plot=Markup(drift_ranking_svg(audit)),  # noqa: S704 - an XML writer escaped its texts
         n_suspicious=sum(token["is_suspicious"] for token in audit["tokens"]),
         example_rows={row["row"] for row in audit["row_summary"]["examples"]},
