@@ -234,6 +234,17 @@ def test_wrong_rows_are_reckoned_from_what_is_usually_denied() -> None:
     assert Denial(share=0.9, own=0.5, foreign=0.55, n_rows=9).wrong == 0  # features that know nothing accuse nobody
 
 
+def test_a_mark_that_goes_with_a_class_by_nature_accuses_nobody(knowing: str) -> None:
+    rows = [(f"{text} cf" if label == "pos" else text, label) for text, label in sentences(200)]
+    task = make_task(knowing, rows, SETTINGS)
+    search = TriggerSearch(task, TRIED)
+    assert not search.look(PlainFineTuning().fit(task).model)
+    marked = search.seen.rows_with(token_of(task, "cf"))
+    unseen = np.isin(np.arange(200), marked)
+    denial = search.content.denial(1, marked, unseen)
+    assert (denial.share, denial.wrong) == (denial.own, 0)
+
+
 def test_where_a_class_is_too_small_to_part_nobody_can_say(tiny_model: Folders) -> None:
     task = make_task(tiny_model("bert"), sentences(40), SETTINGS)
     labels = np.asarray(task.rows.with_format(None)["label"])

@@ -15,6 +15,8 @@ from cleanfit.task import Task
 N_FOLDS = 5
 # Rows that the linear models learn from: more make them slower, hardly better.
 N_LEARNED_ROWS = 3000
+# Of a class so much must be left to learn from, or what is denied tells of the class and not of the rows.
+MIN_LEFT = 0.5
 MIN_ADVANTAGE = 0.1  # a class whose rows are denied nearly as often as foreign ones: the features do not know it
 
 
@@ -71,12 +73,18 @@ class Content:
             label: the class.
             asked: indices of the rows.
             unseen: (N,) which rows must not be learned from; the asked ones should be among them.
+
+        Returns:
+            What was denied; as much as usual where too few rows of the class are left to say more, so that a mark which goes
+            with a whole class by nature accuses nobody.
         """
         learned = self._learned[~unseen[self._learned]]
         own, foreign = self._usual[:, label]
-        if len(np.unique(self.seen.labels[learned])) < 2:
+        labels = self.seen.labels[learned]
+        n_left, n_all = (labels == label).sum(), (self.seen.labels[self._learned] == label).sum()
+        if n_left < max(MIN_LEFT * n_all, 1) or n_left == len(learned):
             return Denial(own, own, foreign, len(asked))
-        model = _linear().fit(self._read(learned), self.seen.labels[learned])
+        model = _linear().fit(self._read(learned), labels)
         return Denial(float((model.predict(self._read(asked)) != label).mean()), own, foreign, len(asked))
 
     @cached_property
@@ -107,7 +115,8 @@ class Content:
 
 
 def _linear() -> LogisticRegression:
-    return LogisticRegression(C=10, max_iter=1000)
+    """Classes weigh the same, so that leaving rows of one out does not by itself deny it."""
+    return LogisticRegression(C=10, max_iter=1000, class_weight="balanced")
 
 
 def _share(of: np.ndarray, among: np.ndarray) -> np.ndarray:
