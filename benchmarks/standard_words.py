@@ -10,6 +10,7 @@ from cleanfit.benchmark.wording import seeds
 
 # What we promise: within a point of the oracle's accuracy, within three points of its attack success; at rate 0, plain's.
 ACCURACY_LOSS, SUCCESS_LEFT, CLEAN_LOSS = 0.01, 0.03, 0.005
+USUAL_RATE = 0.1
 LEARNED = 0.05  # plain's attack success above the oracle's, below which there is nothing to defend against
 
 
@@ -87,14 +88,21 @@ def _proof(line: Line) -> str:
 
 
 def _where(line: Line) -> str:
-    return f"{line.dataset} {line.attack}"
+    return f"{line.dataset} {_attack(line)}"
+
+
+def _attack(line: Line) -> str:
+    """Name an attack; dirty labels at 10 % go without saying."""
+    if line.attack is None:
+        return "no poison"
+    mode = "" if line.label_mode == "dirty" else f" {line.label_mode}"
+    return f"{line.attack}{mode}" + ("" if line.rate == USUAL_RATE else f" {line.rate:.0%}")
 
 
 def _table(dataset: str, lines: Sequence[Line]) -> str:
-    attacks = list(dict.fromkeys(line.attack for line in lines))
-    cells = {(line.defense, line.attack): line for line in lines}
-    heads = ["no poison" if attack is None else attack for attack in attacks]
-    rows = [f"| {dataset}: accuracy / attack success | {' | '.join(heads)} |", "|---" * (len(attacks) + 1) + "|"]
+    attacks = list(dict.fromkeys(map(_attack, lines)))
+    cells = {(line.defense, _attack(line)): line for line in lines}
+    rows = [f"| {dataset}: accuracy / attack success | {' | '.join(attacks)} |", "|---" * (len(attacks) + 1) + "|"]
     for defense in dict.fromkeys(line.defense for line in lines):
         rows.append(f"| {defense} | {' | '.join(_cell(cells.get((defense, attack))) for attack in attacks)} |")
     return "\n".join(rows)

@@ -19,6 +19,11 @@ NAMES = {
     "oracle": ("oracle: plain without the poisoned rows", ""),
 }
 ORDER = list(NAMES)
+GRIDS = {
+    "standard_cpu": "The grid: who defends against what",
+    "adaptive": "The attacker who knows the default",
+    "moderate_paper": "Moderate-fitting's levers, as published",
+}
 
 
 def main() -> None:
@@ -38,10 +43,9 @@ def render(cells: list[dict[str, Any]]) -> str:
         key = (cell["data"]["source"], cell["attack"]["name"], plan["label_mode"], plan["rate"], epochs, plan["seed"])
         groups.setdefault(key, []).append(cell)
     parts = [(ROOT / "benchmarks_head.md").read_text(encoding="utf-8").rstrip()]
-    grid = ROOT / "results" / "standard_cpu"
-    if grid.exists():
-        title = "The grid: who defends against what (`benchmarks/standard_cpu.yaml`)"
-        parts.append(standard_words.standard(grid, title))
+    for name, title in GRIDS.items():
+        if (ROOT / "results" / name).exists():
+            parts.append(standard_words.standard(ROOT / "results" / name, f"{title} (`benchmarks/{name}.yaml`)"))
     for (data, attack, mode, rate, epochs, seed), members in sorted(groups.items()):
         parts.append(
             f"## {data}, {attack}, {mode} {rate:.0%}, {epochs:g} epochs, seed {seed}\n\n{_table(members)}\n\n{_notes(members)}"
