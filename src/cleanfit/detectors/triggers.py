@@ -18,6 +18,7 @@ from cleanfit.task import Task
 
 # Chance of a verified token among honest ones with so many denied rows; each class has some hundred suspects.
 MAX_CHANCE = 0.001
+N_TRIED = 200  # suspects of all classes together: what a look costs does not grow with the classes
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
 
 
@@ -52,7 +53,8 @@ class TriggerTokens:
     """Put each suspicious token into rows of other labels, and ask what its own rows say without it.
 
     Args:
-        n_suspects: tokens per class that are tried, those that go with the class furthest beyond chance, >= 1.
+        n_suspects: tokens per class that are tried, those that go with the class furthest beyond chance, >= 1; fewer where
+            there are many classes, so that not much more than `N_TRIED` are tried together.
         min_rows: rows with the class that a token must be in, >= 2.
         n_probes: rows of other classes that every suspect is put into, >= 1.
         n_hosts: the same for those that turn enough of their probes, >= 1.
@@ -132,8 +134,9 @@ class TriggerSearch:
         z[counts < self.settings.min_rows] = 0
         z[list(self.task.tokenizer.all_special_ids)] = 0
         found = []
+        n_each = min(self.settings.n_suspects, -(-N_TRIED // n_classes))
         for label in range(n_classes):
-            order = np.argsort(-z[:, label], kind="stable")[: self.settings.n_suspects]
+            order = np.argsort(-z[:, label], kind="stable")[:n_each]
             for token in order[z[order, label] > 0]:
                 own = self.seen.rows_with(int(token))
                 found.append(Evidence(int(token), label, own[is_left[own] & (labels[own] == label)], 0.0))
