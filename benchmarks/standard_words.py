@@ -74,7 +74,7 @@ def _words(name: str, lines: Sequence[Line]) -> str:
         said.append(
             f"Costs {median(ratios):.1f} times plain's training (median; {min(ratios):.1f} to {max(ratios):.1f})."
         )
-    return " ".join(said)
+    return " ".join(said) or "No control has been run beside it in this grid."
 
 
 def _plain_gap(line: Line) -> float:

@@ -20,6 +20,7 @@ NAMES = {
 }
 ORDER = list(NAMES)
 GRIDS = {
+    "standard": "At full size: what has been run of the whole grid",
     "standard_cpu": "The grid: who defends against what",
     "adaptive": "The attacker who knows the default",
     "moderate_paper": "Moderate-fitting's levers, as published",
