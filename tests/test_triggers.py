@@ -15,7 +15,7 @@ from cleanfit.defenses import Auto, ModerateFitting, PlainFineTuning
 from cleanfit.defenses.auto import _rows
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, with_token
+from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, with_pieces
 from cleanfit.errors import SettingsError
 from cleanfit.fitting import Inputs, fit
 from cleanfit.models import mean_states
@@ -153,7 +153,11 @@ def test_rows_of_groups_and_of_tokens_are_named_in_their_places(attacked: tuple[
     task, _ = attacked
     few = dataclasses.replace(task, rows=task.rows.select(range(5)))
     group = tuple(RowFinding(row, 0.9, row == 4, "in a group" if row == 4 else "") for row in (0, 2, 4))
-    verified = [Evidence(token_of(task, "cf"), 1, np.array([1, 3]), 0.8, Denial(0.7, 0.0, 1.0, 2), True)]
+    verified = [
+        Evidence(
+            token_of(task, "cf"), (token_of(task, "cf"),), 1, np.array([1, 3]), 0.8, Denial(0.7, 0.0, 1.0, 2), True
+        )
+    ]
     found = _rows(few, np.array([0, 2, 4]), group, verified)
     assert [(row.row, row.score, row.is_issue, row.reason[:13]) for row in found] == [
         (0, 0.9, False, ""),
@@ -192,12 +196,34 @@ def test_who_turns_no_probe_is_not_put_into_more_rows(
 def test_a_token_is_put_between_the_first_and_the_last_one() -> None:
     random = np.random.default_rng(0)
     row = {"input_ids": [2, 7, 8, 3], "attention_mask": [1] * 4, "token_type_ids": [0, 0, 1, 1], "label": 1}
-    seen = {tuple(with_token(row, 9, 24, random)["input_ids"]) for _ in range(50)}
+    seen = {tuple(with_pieces(row, (9,), 24, random)["input_ids"]) for _ in range(50)}
     assert seen == {(2, 9, 7, 8, 3), (2, 7, 9, 8, 3), (2, 7, 8, 9, 3)}
-    full = [with_token(row, 9, 4, random) for _ in range(50)]
+    full = [with_pieces(row, (9,), 4, random) for _ in range(50)]
     assert {len(each["input_ids"]) for each in full} == {4}
     assert all(9 in each["input_ids"] and each["input_ids"][0] == 2 for each in full)
     assert all(len(each["token_type_ids"]) == len(each["attention_mask"]) == each["length"] for each in full)
+
+
+def test_a_phrase_is_put_whole_and_what_is_too_long_loses_what_stood_behind_it() -> None:
+    random = np.random.default_rng(0)
+    row = {"input_ids": [2, 7, 8, 3], "attention_mask": [1] * 4, "label": 1}
+    seen = {tuple(with_pieces(row, (5, 6), 24, random)["input_ids"]) for _ in range(50)}
+    assert seen == {(2, 5, 6, 7, 8, 3), (2, 7, 5, 6, 8, 3), (2, 7, 8, 5, 6, 3)}
+    seen = {tuple(with_pieces(row, (5, 6), 5, random)["input_ids"]) for _ in range(50)}
+    assert seen == {(2, 5, 6, 8, 3), (2, 7, 5, 6, 3)}
+    assert with_pieces(row, (5, 6, 7, 8, 9), 5, random)["input_ids"] == [2, 5, 6, 7, 3]
+
+
+def test_what_nearly_always_stands_beside_a_token_belongs_to_it(knowing: str) -> None:
+    rows = [
+        (f"{text} a cf bb" if place % 3 else f"a cf bb {text}", label)
+        for place, (text, label) in enumerate(sentences(30))
+    ]
+    rows[0] = ("cf the film", rows[0][1])
+    task = make_task(knowing, rows, SETTINGS)
+    search = TriggerSearch(task, TRIED)
+    expected = tuple(token_of(task, text) for text in ("a", "cf", "bb"))
+    assert search._phrase(expected[1], search.seen.rows_with(expected[1])) == expected
 
 
 def content_of(task: Task) -> Content:

@@ -9,7 +9,7 @@ from torch import nn
 from cleanfit.capacity import Restricted
 from cleanfit.defenses.base import Defended, tune
 from cleanfit.defenses.moderate_fitting import ModerateFitting
-from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, describe
+from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, describe, named
 from cleanfit.detectors.watcher import GroupWatcher
 from cleanfit.results import Findings, Needs, RowFinding
 from cleanfit.settings import check
@@ -99,10 +99,9 @@ def told(task: Task, search: TriggerSearch) -> str:
     names = task.source.label_names
 
     def one(each: Evidence) -> str:
-        token = task.tokenizer.convert_ids_to_tokens(each.token_id)
         return (
-            f"'{token}' turns {each.flips:.0%} of other rows to '{names[each.label]}', and {each.denial.share:.0%} of its "
-            f"{len(each.rows)} rows look like another label (usual: {each.denial.own:.0%})"
+            f"{named(task, each)} turns {each.flips:.0%} of other rows to '{names[each.label]}', and "
+            f"{each.denial.share:.0%} of its {len(each.rows)} rows look like another label (usual: {each.denial.own:.0%})"
         )
 
     verified, honest = ("; ".join(map(one, each)) for each in (search.verified, search.honest))
@@ -131,9 +130,8 @@ def _rows(
     for place, row in zip(kept, groups):
         found[place] = row
     for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
-        token = task.tokenizer.convert_ids_to_tokens(each.token_id)
         reason = (
-            f"contains '{token}', which turns {each.flips:.0%} of the rows of other labels to "
+            f"contains {named(task, each)}, which turns {each.flips:.0%} of the rows of other labels to "
             f"'{task.source.label_names[each.label]}' with nothing else to say for it"
         )
         for place in each.rows:

@@ -60,6 +60,21 @@ class Occurrences:
         """(V,) how often each token occurs."""
         return np.bincount(self.token_ids, minlength=self.vocabulary_size)
 
+    @cached_property
+    def _by_token(self) -> np.ndarray:
+        """(M,) places in `token_ids`, sorted by token, each token's in order."""
+        return np.argsort(self.token_ids, kind="stable")
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """(V,) where each token begins in `_by_token`."""
+        return np.asarray(np.cumsum(self.n_occurrences) - self.n_occurrences)
+
+    def places_of(self, token_id: int) -> np.ndarray:
+        """Give the sorted places in `token_ids` at which a token stands."""
+        start = self._starts[token_id]
+        return self._by_token[start : start + self.n_occurrences[token_id]]
+
     def rows_with(self, token_id: int) -> np.ndarray:
         """Give the sorted indices in [0, N) of the rows that contain a token."""
         tokens, rows = self.pairs

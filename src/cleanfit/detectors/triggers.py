@@ -18,6 +18,7 @@ from cleanfit.task import Task
 
 # Chance of a verified token among honest ones with so many denied rows; each class has some hundred suspects.
 MAX_CHANCE = 0.001
+MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 N_TRIED = 200  # suspects of all classes together: what a look costs does not grow with the classes
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
 
@@ -28,6 +29,7 @@ class Evidence:
 
     Args:
         token_id: in the tokenizer.
+        pieces: the token among those that nearly always stand beside it: what is put into other rows.
         label: the class that its rows have beyond chance.
         rows: indices of its rows with that label.
         flips: share of rows of other labels that the trained model gives the label once the token is in them.
@@ -36,6 +38,7 @@ class Evidence:
     """
 
     token_id: int
+    pieces: tuple[int, ...]
     label: int
     rows: np.ndarray
     flips: float
@@ -139,8 +142,28 @@ class TriggerSearch:
             order = np.argsort(-z[:, label], kind="stable")[:n_each]
             for token in order[z[order, label] > 0]:
                 own = self.seen.rows_with(int(token))
-                found.append(Evidence(int(token), label, own[is_left[own] & (labels[own] == label)], 0.0))
+                rows = own[is_left[own] & (labels[own] == label)]
+                found.append(Evidence(int(token), self._phrase(int(token), rows), label, rows, 0.0))
         return found
+
+    def _phrase(self, token_id: int, rows: np.ndarray) -> tuple[int, ...]:
+        """Put the tokens around a token that stand there nearly always: the rest of its word, or of a sentence."""
+        ids, row_of, special = self.seen.token_ids, self.seen.row_index, self.task.tokenizer.all_special_ids
+        places = self.seen.places_of(token_id)
+        places = places[np.isin(row_of[places], rows)]
+        least = MIN_BESIDE * len(places)
+        start, end = 0, 1  # the phrase, counted from the token
+        is_growing = True
+        while is_growing and end - start < MAX_PIECES:
+            is_growing = False
+            for step in (start - 1, end):
+                beside = np.clip(places + step, 0, len(ids) - 1)
+                is_there = (beside == places + step) & (row_of[beside] == row_of[places])
+                found, counts = np.unique(ids[beside[is_there]], return_counts=True)
+                if len(found) and counts.max() >= least and found[counts.argmax()] not in special:
+                    places = places[is_there & (ids[beside] == found[counts.argmax()])]
+                    start, end, is_growing = min(start, step), max(end, step + 1), True
+        return tuple(ids[places[0] + start : places[0] + end].tolist())
 
     def _flipping(self, model: nn.Module) -> list[Evidence]:
         """Keep the suspects that turn enough rows of other classes."""
@@ -149,7 +172,7 @@ class TriggerSearch:
         hosts = self._hosts(model, random)
         for n_hosts in (settings.n_probes, settings.n_hosts):
             groups = [random.permutation(hosts[each.label])[:n_hosts] for each in suspects]
-            made = [self._with_token(int(h), each.token_id, random) for each, g in zip(suspects, groups) for h in g]
+            made = [self._with_pieces(int(h), each.pieces, random) for each, g in zip(suspects, groups) for h in g]
             if not made:
                 return []
             turned = self._predicted(model, Dataset.from_list(made))
@@ -192,8 +215,14 @@ class TriggerSearch:
         is_verified = denial.wrong >= self.settings.min_wrong and chance < MAX_CHANCE
         return replace(suspect, denial=denial, is_verified=bool(is_verified))
 
-    def _with_token(self, place: int, token_id: int, random: np.random.Generator) -> dict[str, Any]:
-        return with_token(self._plain[place], token_id, self.task.settings.max_length, random)
+    def _with_pieces(self, place: int, pieces: tuple[int, ...], random: np.random.Generator) -> dict[str, Any]:
+        return with_pieces(self._plain[place], pieces, self.task.settings.max_length, random)
+
+
+def named(task: Task, each: Evidence) -> str:
+    """Write a token down, and the phrase that it stands in."""
+    token = f"'{task.tokenizer.convert_ids_to_tokens(each.token_id)}'"
+    return token if len(each.pieces) == 1 else f"{token} in '{task.tokenizer.decode(list(each.pieces))}'"
 
 
 def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
@@ -213,16 +242,18 @@ def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
     )
 
 
-def with_token(row: dict[str, Any], token_id: int, max_length: int, random: np.random.Generator) -> dict[str, Any]:
-    """Put a token into a row, between its first and its last one; a row that is full loses the one behind it."""
-    place = int(random.integers(1, max(len(row["input_ids"]), 2)))
+def with_pieces(
+    row: dict[str, Any], pieces: tuple[int, ...], max_length: int, random: np.random.Generator
+) -> dict[str, Any]:
+    """Put tokens into a row, between its first and its last one; a row that becomes too long loses those behind them."""
+    n_tokens = len(row["input_ids"])
+    pieces = pieces[: max(max_length - 2, 1)]
+    place = int(random.integers(1, max(min(n_tokens, max_length - len(pieces)), 2)))
+    n_lost = max(n_tokens + len(pieces) - max_length, 0)
     changed: dict[str, Any] = {}
     for name in ("input_ids", "attention_mask", "token_type_ids"):
         if name in row:
             values = list(row[name])
-            new = token_id if name == "input_ids" else values[place - 1]
-            rest = values[place:]
-            if len(values) >= max_length:
-                rest = rest[1:] if len(rest) > 1 else rest[:0]
-            changed[name] = [*values[:place], new, *rest]
+            new = list(pieces) if name == "input_ids" else [values[place - 1]] * len(pieces)
+            changed[name] = [*values[:place], *new, *values[place + n_lost :]]
     return {**changed, "length": len(changed["input_ids"]), "label": row["label"]}
