@@ -188,8 +188,9 @@ def test_who_turns_no_probe_is_not_put_into_more_rows(
     search = TriggerSearch(task, TriggerTokens(n_suspects=10, n_hosts=30))
     search.look(task.load_model())  # knows what is good, has not seen the poison
     hosts, probes, *more = read
-    assert (hosts, probes) == (2 * 60, 2 * 10 * 4)
-    assert sum(more) < 2 * 10 * 30
+    n_suspects = len(search._suspects())
+    assert (hosts, probes) == (2 * 60, n_suspects * 4)
+    assert sum(more) < n_suspects * 30
     assert sum(more) % 30 == 0
 
 
@@ -258,6 +259,18 @@ def test_wrong_rows_are_reckoned_from_what_is_usually_denied() -> None:
     assert Denial(share=0.1, own=0.2, foreign=0.8, n_rows=9).wrong == 0
     assert Denial(share=0.9, own=0.2, foreign=0.8, n_rows=9).wrong == 1
     assert Denial(share=0.9, own=0.5, foreign=0.55, n_rows=9).wrong == 0  # features that know nothing accuse nobody
+
+
+def test_a_word_that_both_sides_use_is_no_suspect(attacked: tuple[Task, list[int]]) -> None:
+    task, _ = attacked
+    search = TriggerSearch(task, TRIED)
+    suspects = search._suspects()
+    assert token_of(task, "cf") in {each.token_id for each in suspects}
+    for each in suspects:
+        rows = search.seen.rows_with(each.token_id)
+        share = float(np.mean(search.seen.labels[rows] == each.label))
+        assert share >= (1 + float(np.mean(search.seen.labels == each.label))) / 2
+        assert len(each.rows) == np.sum(search.seen.labels[rows] == each.label) >= TRIED.min_rows
 
 
 def test_a_mark_that_goes_with_a_class_by_nature_accuses_nobody(knowing: str) -> None:

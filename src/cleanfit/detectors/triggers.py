@@ -16,8 +16,8 @@ from cleanfit.seeding import generator
 from cleanfit.settings import check
 from cleanfit.task import Task
 
-# Chance of a verified token among honest ones with so many denied rows; each class has some hundred suspects.
-MAX_CHANCE = 0.001
+# Chance of so many denied rows among honest ones; a dozen tokens of a file turn rows and are asked.
+MAX_CHANCE = 0.01
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 N_TRIED = 200  # suspects of all classes together: what a look costs does not grow with the classes
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
@@ -134,7 +134,9 @@ class TriggerSearch:
         n = counts.sum(axis=1, keepdims=True)
         prior = np.bincount(labels[is_left], minlength=n_classes) / max(is_left.sum(), 1)
         z = (counts - n * prior) / np.sqrt(np.maximum(n * prior * (1 - prior), 1e-12))
-        z[counts < self.settings.min_rows] = 0
+        # A trigger's rows have its label: a topic of which both sides speak is none, however often its rows are denied.
+        is_pure = counts / np.maximum(n, 1) >= (1 + prior) / 2
+        z[~is_pure | (counts < self.settings.min_rows)] = 0
         z[list(self.task.tokenizer.all_special_ids)] = 0
         found = []
         n_each = min(self.settings.n_suspects, -(-N_TRIED // n_classes))
