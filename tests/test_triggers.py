@@ -19,7 +19,6 @@ from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, 
 from cleanfit.errors import SettingsError
 from cleanfit.fitting import Inputs, fit
 from cleanfit.models import mean_states
-from cleanfit.results import RowFinding
 from cleanfit.settings import TrainingSettings
 from cleanfit.task import Task
 from conftest import FAMILIES, make_task, read_csv, sentences, write_tsv
@@ -35,7 +34,7 @@ SETTINGS = TrainingSettings(
 )
 # Tiny models trained so briefly follow a trigger a third of the time: what decides here is what the rows say.
 TRIED = TriggerTokens(n_probes=48, n_hosts=48, min_flips=0.1)
-AUTO = Auto(triggers=TRIED)  # of so few rows per class no group is judged
+AUTO = Auto(triggers=TRIED)
 
 
 def poisoned(n_rows: int = 300, every: int = 3) -> tuple[list[tuple[str, str]], list[int]]:
@@ -103,8 +102,10 @@ def test_the_rows_of_a_verified_trigger_are_left_out_and_the_rest_is_trained_as_
     rest = task.rows.select(np.setdiff1d(np.arange(len(task.rows)), chosen))
     expected = PlainFineTuning().fit(dataclasses.replace(task, rows=rest)).model.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
-    looks, frozen = 2 * (1 + len(rest) / 300) / 3, 1 / 3  # two looks in either training at most
-    assert defended.needs.extra_passes <= looks + frozen + 4 + 1e-3
+    assert defended.needs.extra_passes in (
+        pytest.approx(1 / 3 + 4 * 25 / 76, abs=1e-3),
+        pytest.approx(1 / 3 + 4, abs=1e-3),
+    )
 
 
 def test_a_run_that_was_interrupted_between_two_trainings_ends_the_same(
@@ -149,28 +150,23 @@ def test_without_poison_nothing_is_left_out_and_the_model_is_plains_to_the_bit(k
     assert all(torch.equal(value, plain[name]) for name, value in defended.model.state_dict().items())
 
 
-def test_rows_of_groups_and_of_tokens_are_named_in_their_places(attacked: tuple[Task, list[int]]) -> None:
+def test_a_row_of_two_triggers_tells_of_the_stronger_one(attacked: tuple[Task, list[int]]) -> None:
     task, _ = attacked
-    few = dataclasses.replace(task, rows=task.rows.select(range(5)))
-    group = tuple(RowFinding(row, 0.9, row == 4, "in a group" if row == 4 else "") for row in (0, 2, 4))
-    verified = [
-        Evidence(
-            token_of(task, "cf"), (token_of(task, "cf"),), 1, np.array([1, 3]), 0.8, Denial(0.7, 0.0, 1.0, 2), True
-        )
-    ]
-    found = _rows(few, np.array([0, 2, 4]), group, verified)
-    assert [(row.row, row.score, row.is_issue, row.reason[:13]) for row in found] == [
-        (0, 0.9, False, ""),
+    few = dataclasses.replace(task, rows=task.rows.select(range(4)))
+    cf, bad = token_of(task, "cf"), token_of(task, "bad")
+    weak = Evidence(bad, (bad,), 1, np.array([0, 1]), 0.6, Denial(0.5, 0.0, 1.0, 2), True)
+    strong = Evidence(cf, (cf,), 1, np.array([1, 3]), 0.8, Denial(0.7, 0.0, 1.0, 2), True)
+    assert [(row.row, row.score, row.is_issue, row.reason[:13]) for row in _rows(few, [strong, weak])] == [
+        (0, 0.5, True, "contains 'bad"),
         (1, 0.7, True, "contains 'cf'"),
-        (2, 0.9, False, ""),
+        (2, 0.0, False, ""),
         (3, 0.7, True, "contains 'cf'"),
-        (4, 0.9, True, "in a group"),
     ]
 
 
-def test_a_training_that_nobody_watches_is_refused_as_a_base() -> None:
-    with pytest.raises(SettingsError, match="stop is 'end'; expected watch"):
-        Auto(ModerateFitting(stop="end"))
+def test_a_training_that_stops_for_something_else_is_refused_as_a_base() -> None:
+    with pytest.raises(SettingsError, match="stop is 'watch'; expected end"):
+        Auto(ModerateFitting())
 
 
 def test_who_turns_no_probe_is_not_put_into_more_rows(
@@ -319,10 +315,6 @@ def test_mean_states_are_the_mean_over_each_rows_own_tokens(family: str, tiny_mo
 def test_impossible_options_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         TriggerTokens(**options)  # type: ignore[arg-type]
-
-
-def test_the_default_also_leaves_out_groups() -> None:
-    assert Auto().base == ModerateFitting()
 
 
 def test_it_is_what_runs_without_options(knowing: str) -> None:

@@ -1,5 +1,6 @@
-"""Look for groups of rows and for tokens, verify what was found, and train again without the rows that teach a trigger."""
+"""Look for trigger tokens, verify them, and train again without the rows that teach them."""
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -10,15 +11,17 @@ from cleanfit.capacity import Restricted
 from cleanfit.defenses.base import Defended, tune
 from cleanfit.defenses.moderate_fitting import ModerateFitting
 from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, describe, named
-from cleanfit.detectors.watcher import GroupWatcher
-from cleanfit.results import Findings, Needs, RowFinding
+from cleanfit.results import Findings, Needs, RowFinding, write_json
 from cleanfit.settings import check
 from cleanfit.task import Task
 from cleanfit.training import Watch, n_steps
 
 # Trainings that are searched; what hides behind so many layers of triggers stays. One more, unwatched, may follow.
 MAX_SEARCHED = 5
-STILL_FOUND = f"Each of {MAX_SEARCHED} trainings showed another trigger: there may be more."
+STILL_FOUND = f" Each of {MAX_SEARCHED} trainings showed another trigger: there may be more."
+UNSEEN = (
+    "A trigger without words of its own (a style, a syntax), in very few rows, or with right labels would not be seen."
+)
 
 
 @dataclass(frozen=True)
@@ -26,72 +29,64 @@ class Auto:
     """Train as usual, verify what looks like a trigger, and if something is one, train again without its rows.
 
     Args:
-        base: the training, watched for groups of rows that lie apart; its ``stop`` stays ``watch``, its ``n_looks`` is not
-            used: there are two looks, after a third of the training and at its end.
-        triggers: verifies tokens on the model as it is then.
+        base: the training; its ``stop`` stays ``end``.
+        triggers: verifies tokens on the model after a third of the training and at its end.
 
-    Source: ours; see docs/methods/auto.md. Where nothing is verified the model is plain fine-tuning's, to the bit. Tokens
-    come before groups: a group seldom holds every row of four triggers, and what is left of them is too weak to be found.
+    Source: ours; see docs/methods/auto.md. Where nothing is verified the model is plain fine-tuning's, to the bit.
     """
 
     name: ClassVar[str] = "auto"
-    base: ModerateFitting = field(default_factory=ModerateFitting)
+    base: ModerateFitting = field(default_factory=lambda: ModerateFitting(stop="end"))
     triggers: TriggerTokens = field(default_factory=TriggerTokens)
 
     def __post_init__(self) -> None:
-        check(self.base, "stop", self.base.stop == "watch", "watch: the others do not look for rows")
+        check(
+            self.base, "stop", self.base.stop == "end", "end: it is searched on the way, not stopped for something else"
+        )
 
     def fit(self, task: Task) -> Defended:
         """Train, verify, train again; stages ``trained`` and, with trusted rows, ``tuned``."""
         search = TriggerSearch(task, self.triggers)  # refuses images before anything is trained
         task = self.base.adjusted(task)
         passes = search.content.passes
-        for attempt in range(1, MAX_SEARCHED + 1):
+        for attempt in range(1, MAX_SEARCHED + 2):
             kept = np.flatnonzero(~search.left_out)
             rest = _rest(task, kept, attempt)
-            module, watcher, found = self._searched(rest, search)
-            share = len(kept) / len(task.rows)
-            passes += share * watcher.passes
-            if not found and not watcher.groups:
-                model, groups = module.merged(), Findings(verdict=watcher.verdict())
+            module, share_done = self._trained(rest, search if attempt <= MAX_SEARCHED else None)
+            if share_done is None:
                 break
-            passes += share * self.base.share_done(watcher) * task.settings.num_train_epochs
-            if not found:
-                model, groups, more = self.base.without_groups(rest, module, watcher)
-                passes += share * more
-                break
-        else:
-            kept = np.flatnonzero(~search.left_out)
-            rest = _rest(task, kept, MAX_SEARCHED + 1)
-            module = self.base.module(rest)
-            rest.train("last", module)
-            model, groups = module.merged(), Findings(verdict=STILL_FOUND)
+            passes += len(kept) / len(task.rows) * share_done * task.settings.num_train_epochs
+        model = module.merged()
         task.on_stage("trained", model)
         findings = Findings(
             self.name,
             tokens=describe(search),
-            rows=_rows(task, kept, groups.rows, search.verified),
-            verdict=" ".join(filter(None, (told(task, search), groups.verdict))),
+            rows=_rows(task, search.verified),
+            verdict=told(task, search) + (STILL_FOUND if attempt > MAX_SEARCHED else ""),
         )
         return Defended(model, findings, Needs(trusted_rows=tune(task, model), extra_passes=round(passes, 3)))
 
-    def _searched(self, task: Task, search: TriggerSearch) -> tuple[Restricted, GroupWatcher, bool]:
-        """Train until something is found, or to the end. The model, who watched for groups, whether a token was verified."""
+    def _trained(self, task: Task, search: TriggerSearch | None) -> tuple[Restricted, float | None]:
+        """Train until a trigger is verified, or to the end. The model, and the share of the training that one took."""
         total = n_steps(len(task.rows), task.settings)
-        steps = tuple(sorted({max(total // 3, 1), total}))
-        watcher = GroupWatcher(task, steps, self.base.n_looked_rows)
-        answers: list[bool] = []
+        steps = tuple(sorted({max(total // 3, 1), total})) if search else ()
+        looked: dict[int, bool] = {}
+        last_look = task.work / "last_look.json" if task.work else None
 
         def look(model: nn.Module, step: int) -> bool:
-            is_apart = watcher.watch.look(model, step)
-            answers.append(search.look(model))
-            return answers[-1] or is_apart
+            if last_look:
+                last_look.parent.mkdir(parents=True, exist_ok=True)
+                write_json(last_look, step)
+            looked[step] = search is not None and search.look(model)
+            return looked[step]
 
         module = self.base.module(task)
         task.train("trained", module, watch=Watch(steps, look))
-        if not answers:  # an interrupted run had finished this training
-            answers.append(search.look(module))
-        return module, watcher, answers[-1]
+        if search and not looked:  # an interrupted run had finished this training
+            step = json.loads(last_look.read_text(encoding="utf-8")) if last_look and last_look.exists() else total
+            looked[step] = search.look(module)
+        found = [step for step, is_verified in looked.items() if is_verified]
+        return module, max(found) / total if found else None
 
 
 def told(task: Task, search: TriggerSearch) -> str:
@@ -106,11 +101,11 @@ def told(task: Task, search: TriggerSearch) -> str:
 
     verified, honest = ("; ".join(map(one, each)) for each in (search.verified, search.honest))
     if not verified and not honest:
-        return "No token turned rows of other labels, so none was taken for a trigger."
+        return f"No token turned rows of other labels, so none was taken for a trigger. {UNSEEN}"
     parts = [
         f"Verified triggers, whose rows were left out: {verified}." if verified else "No trigger token was verified.",
         f"Left alone, since their rows have a reason for their label: {honest}." if honest else "",
-        f"The average suspect turned {search.usual_flips:.0%} of other rows in the end.",
+        f"The average suspect turned {search.usual_flips:.0%} of other rows in the end. {UNSEEN}",
     ]
     return " ".join(filter(None, parts))
 
@@ -122,13 +117,9 @@ def _rest(task: Task, kept: np.ndarray, attempt: int) -> Task:
     return replace(task, rows=task.rows.select(kept), work=task.work / f"attempt-{attempt}" if task.work else None)
 
 
-def _rows(
-    task: Task, kept: np.ndarray, groups: tuple[RowFinding, ...], verified: list[Evidence]
-) -> tuple[RowFinding, ...]:
-    """Give a finding for each training row: those of the groups among the kept rows, and those of the verified tokens."""
+def _rows(task: Task, verified: list[Evidence]) -> tuple[RowFinding, ...]:
+    """Give a finding for each training row: flagged are those of the verified tokens."""
     found = [RowFinding(int(row), 0.0, False, "") for row in task.rows.with_format(None)["row_id"]]
-    for place, row in zip(kept, groups):
-        found[place] = row
     for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
         reason = (
             f"contains {named(task, each)}, which turns {each.flips:.0%} of the rows of other labels to "
