@@ -280,6 +280,14 @@ def test_a_mark_that_goes_with_a_class_by_nature_accuses_nobody(knowing: str) ->
     assert (denial.share, denial.wrong) == (denial.own, 0)
 
 
+def test_a_class_of_one_row_silences_nobody_else(knowing: str) -> None:
+    task = make_task(knowing, [*sentences(120), ("the first one", "rare"), ("the only one", "rare")], SETTINGS)
+    content = content_of(dataclasses.replace(task, rows=task.rows.select([*range(120), 121])))
+    label = task.source.label_names.index("pos")
+    denial = content.denial(label, np.array([0]), np.arange(121) == 0)
+    assert denial.own < 0.5 < denial.foreign
+
+
 def test_where_a_class_is_too_small_to_part_nobody_can_say(tiny_model: Folders) -> None:
     task = make_task(tiny_model("bert"), sentences(40), SETTINGS)
     labels = np.asarray(task.rows.with_format(None)["label"])

@@ -1,5 +1,6 @@
 """Ask rows for their label by their content alone: linear models on features of the untouched pretrained model."""
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -92,12 +93,15 @@ class Content:
         """(2, C) how often each class is denied to rows that carry it, and to others, by models made without them."""
         labels = self.seen.labels[self._learned]
         n_classes = self.task.n_classes
-        n = np.bincount(labels, minlength=n_classes)
-        n_folds = min(N_FOLDS, n[n > 0].min())
+        # Two classes must be in every fold; a rarer third one need not be.
+        n_folds = min(N_FOLDS, np.sort(np.bincount(labels, minlength=n_classes))[-2])
         if n_folds < 2:
             return np.full((2, n_classes), 0.5)  # nobody knows
         folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
-        predicted = cross_val_predict(_linear(), self._read(self._learned), labels, cv=folds)
+        features = self._read(self._learned)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+            predicted = cross_val_predict(_linear(), features, labels, cv=folds)
         is_denied = predicted[:, None] != np.arange(n_classes)  # (rows, C)
         is_own = labels[:, None] == np.arange(n_classes)
         return np.stack([_share(is_denied, is_own), _share(is_denied, ~is_own)])

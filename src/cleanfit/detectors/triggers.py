@@ -1,5 +1,6 @@
 """Verify tokens as triggers: does one turn a trained model round, though the rest of its rows speaks against it?"""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -139,7 +140,7 @@ class TriggerSearch:
         z[~is_pure | (counts < self.settings.min_rows)] = 0
         z[list(self.task.tokenizer.all_special_ids)] = 0
         found = []
-        n_each = min(self.settings.n_suspects, -(-N_TRIED // n_classes))
+        n_each = min(self.settings.n_suspects, math.ceil(N_TRIED / n_classes))
         for label in range(n_classes):
             order = np.argsort(-z[:, label], kind="stable")[:n_each]
             for token in order[z[order, label] > 0]:
@@ -193,9 +194,9 @@ class TriggerSearch:
     def _hosts(self, model: nn.Module, random: np.random.Generator) -> list[np.ndarray]:
         """For each class the rows of other classes that the model predicts as another class, out of some drawn ones."""
         labels, n_classes = self.seen.labels, self.task.n_classes
-        n_each = -(
-            -2 * self.settings.n_hosts // max(n_classes - 1, 1)
-        )  # the same number of each class, whatever its share
+        n_each = math.ceil(
+            2 * self.settings.n_hosts / max(n_classes - 1, 1)
+        )  # the same of each class, whatever its share
         is_left = ~self.left_out
         drawn = [random.permutation(np.flatnonzero(is_left & (labels == c)))[:n_each] for c in range(n_classes)]
         tried = np.sort(np.concatenate(drawn))
