@@ -24,9 +24,10 @@ from cleanfit.task import Task
 from conftest import FAMILIES, make_task, read_csv, sentences, write_tsv
 
 Folders = Callable[[str], str]
+# At larger steps one seed in eight learns nothing at all, and the last bits of a machine's sums are a seed of their own.
 SETTINGS = TrainingSettings(
-    learning_rate=3e-3,
-    num_train_epochs=4,
+    learning_rate=1e-3,
+    num_train_epochs=5,
     per_device_train_batch_size=16,
     max_length=24,
     precision="fp32",
@@ -102,9 +103,10 @@ def test_the_rows_of_a_verified_trigger_are_left_out_and_the_rest_is_trained_as_
     rest = task.rows.select(np.setdiff1d(np.arange(len(task.rows)), chosen))
     expected = PlainFineTuning().fit(dataclasses.replace(task, rows=rest)).model.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
+    n_steps, n_epochs = 5 * 19, 5  # it was verified after a third of the training, or at its end
     assert defended.needs.extra_passes in (
-        pytest.approx(1 / 3 + 4 * 25 / 76, abs=1e-3),
-        pytest.approx(1 / 3 + 4, abs=1e-3),
+        pytest.approx(1 / 3 + n_epochs * (n_steps // 3) / n_steps, abs=1e-3),
+        pytest.approx(1 / 3 + n_epochs, abs=1e-3),
     )
 
 
