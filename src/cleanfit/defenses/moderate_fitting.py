@@ -98,43 +98,21 @@ class ModerateFitting:
 
     def _watched(self, task: Task) -> tuple[PreTrainedModel, Findings, float]:
         """Train and watch, and leave out the groups that lie apart, if there are any. Model, findings, extra passes."""
-        module, watcher = self.watched(task)
-        if not watcher.groups:
-            return module.merged(), Findings("moderate", verdict=watcher.verdict()), watcher.passes
-        model, findings, passes = self.without_groups(task, module, watcher)
-        return model, findings, passes + watcher.passes + self.share_done(watcher) * task.settings.num_train_epochs
-
-    def watched(self, task: Task) -> tuple[Restricted, GroupWatcher]:
-        """Train and watch; where groups lie apart half-way the training stops there. The model, and who watched."""
-        watcher = GroupWatcher(
-            task, spread_steps(n_steps(len(task.rows), task.settings), self.n_looks), self.n_looked_rows
-        )
+        total = n_steps(len(task.rows), task.settings)
+        watcher = GroupWatcher(task, spread_steps(total, self.n_looks), self.n_looked_rows)
         module = self.module(task)
         task.train("trained", module, watch=watcher.watch)
-        return module, watcher
+        if not watcher.groups:
+            return module.merged(), Findings("moderate", verdict=watcher.verdict()), watcher.passes
+        model, findings, passes = self._without_groups(task, module, watcher)
+        return model, findings, passes + watcher.passes + watcher.last / total * task.settings.num_train_epochs
 
-    @staticmethod
-    def share_done(watcher: GroupWatcher) -> float:
-        """Say which share of its training a watcher has seen, in (0, 1]."""
-        return watcher.last / n_steps(len(watcher.task.rows), watcher.task.settings)
-
-    def without_groups(
+    def _without_groups(
         self, task: Task, module: Restricted, watcher: GroupWatcher
     ) -> tuple[PreTrainedModel, Findings, float]:
-        """Train again, without those groups whose label a model denies that has never seen them.
-
-        Args:
-            task: its rows may be fewer than those that were watched.
-            module: as `watched` left it.
-            watcher: the same; without groups the task is only trained.
-
-        Returns:
-            The model, findings for the rows of `task`, and the passes over them that this took.
-        """
-        passes, suspects = 0.0, []
-        if watcher.groups:
-            module, passes = self._located(module, watcher)
-            suspects = [suspect for suspect in suspects_of(task, module, watcher.groups) if suspect.inside.any()]
+        """Train again, without those groups whose label a model denies that has never seen them."""
+        module, passes = self._located(module, watcher)
+        suspects = [suspect for suspect in suspects_of(task, module, watcher.groups) if suspect.inside.any()]
         told = ""
         for attempt in range(1, len(suspects) + 1):
             fresh, check = self.module(task), ContradictionCheck(task, suspects)
