@@ -1,0 +1,85 @@
+"""Time what the default defense adds to a training on a file without poison, in one and the same run.
+
+    CLEANFIT_DATA=... python benchmarks/auto_cost.py sst2 [--rows 1000] [--work runs/auto_cost]
+
+Where nothing is verified, `auto` trains as plain fine-tuning does, to the bit, and looks on the way: so its cost is the
+seconds of the looks over the rest of the training's. Both are taken from one run, since two runs on a shared machine differ by
+more than what is measured. One JSON file per call under results/auto_cost/.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from provenance import provenance
+
+from cleanfit import Inputs, TrainingSettings, fit
+from cleanfit.detectors.triggers import TriggerSearch
+from cleanfit.results import write_json
+
+RESULTS = Path(__file__).parent / "results" / "auto_cost"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset")
+    parser.add_argument("--rows", type=int, help="training rows to cut to; all of them if not given")
+    parser.add_argument("--learning-rate", type=float, default=2e-5)
+    parser.add_argument("--work", default="runs/auto_cost")
+    given = parser.parse_args()
+    work = Path(given.work)
+    work.mkdir(parents=True, exist_ok=True)
+    files = _files(given, work)
+    spent = {"look": 0.0, "__init__": 0.0}
+    for name in spent:
+        setattr(TriggerSearch, name, _timed(getattr(TriggerSearch, name), name, spent))
+    settings = TrainingSettings(learning_rate=given.learning_rate, precision="fp32")
+    result = fit(Inputs(files["train"], test=files["test"]), settings=settings)
+    trained = result.audit["seconds"]["trained"]
+    looked = sum(spent.values())
+    cost = {
+        "dataset": given.dataset,
+        "n_train": result.audit["data"]["n_train"],
+        "clean_accuracy": result.scores[-1].clean_accuracy,
+        "verdict": result.findings.verdict,
+        "seconds": {"training with its looks": round(trained, 1), "looks": round(looked, 1)},
+        "times_plain": round(trained / (trained - spent["look"]) + spent["__init__"] / trained, 4),
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    facts = {"command": " ".join(["python", *sys.argv]), "n_threads": torch.get_num_threads(), **provenance()}
+    write_json(RESULTS / f"{given.dataset}-n{given.rows or 'all'}.json", {**cost, "seed": settings.seed, **facts})
+    print(cost)
+
+
+def _files(given: argparse.Namespace, work: Path) -> dict[str, Path]:
+    """Write the text and label of both files, the training file cut to its first rows in a seeded shuffle."""
+    data, files = Path(os.environ["CLEANFIT_DATA"]) / given.dataset, {}
+    for name in ("train", "test"):
+        table = pd.read_csv(next(data.glob(f"{name}.tsv*")), sep="\t", quoting=3, dtype=str, keep_default_na=False)
+        if given.rows and name == "train":
+            table = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[: given.rows])]
+        files[name] = work / f"{given.dataset}-{name}.tsv"
+        table.to_csv(files[name], sep="\t", quoting=3, index=False, lineterminator="\n")
+    return files
+
+
+def _timed(method: Callable[..., Any], name: str, spent: dict[str, float]) -> Callable[..., Any]:
+    def call(*given: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return method(*given, **named)
+        finally:
+            spent[name] += time.perf_counter() - started
+
+    return call
+
+
+if __name__ == "__main__":
+    main()
