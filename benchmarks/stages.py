@@ -1,8 +1,8 @@
 """Draw how the default model learns SST-2 and a trigger: one trajectory, the poison rates, and sweeps of the levers.
 
-    CLEANFIT_DATA=... python benchmarks/stages.py [--work runs/stages]
+    CLEANFIT_DATA=... python benchmarks/stages.py [trajectory ...] [--work runs/stages]
 
-1,000 training and 600 test rows, so that it takes half an hour on one core; an interrupted call goes on where it was. What
+1,000 training and 600 test rows, so that all takes an hour on one core; an interrupted call goes on where it was. What
 `results/stages/` gets of each study: its JSON file, its figures, and `made.json`, which says how and with what.
 """
 
@@ -21,31 +21,34 @@ from cleanfit.results import write_json
 
 RESULTS = Path(__file__).parent / "results" / "stages"
 SIZES = {"train": 1000, "test": 600}
-LOOKS = "--points 6 --rows 300"
+LOOKS = "--points 2 --rows 200"
 # Study -> the command without its files. So few rows need a larger step than 2e-5.
 STUDIES = {
     "trajectory": "trajectory --states pca --rows 600 --points 16 --epochs 6 --learning-rate 1e-4",
     "poison_rates": f"poison-rates --attack words --target 1 --learning-rate 1e-4 {LOOKS}",
-    "epochs_rate": f"sweep --over epochs=0.5,1,3 --over learning_rate=1e-5,3e-5,1e-4 {LOOKS}",
-    "rank_rate": f"sweep --capacity method=lora --over size=1,4,16 --over learning_rate=3e-4,1e-3 {LOOKS}",
-    "mid_dim": "sweep --capacity method=lora --capacity generator=tanh_net --over mid_dim=1,2,8 "
-    f"--over learning_rate=3e-4,1e-3 {LOOKS}",
+    "epochs_rate": f"sweep --over epochs=0.5,1,3 --over learning_rate=3e-5,1e-4 {LOOKS}",
+    "rank_rate": f"sweep --capacity method=lora --over size=1,16 --over learning_rate=3e-4,1e-3 {LOOKS}",
+    "mid_dim": "sweep --capacity method=lora --capacity generator=tanh_net --over mid_dim=1,8 "
+    f"--over learning_rate=1e-3,3e-3 {LOOKS}",
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", nargs="*", choices=[[], *STUDIES], default=[], help="all if none is named")
     parser.add_argument("--work", default="runs/stages", help="what an interrupted call goes on from")
-    work = Path(parser.parse_args().work)
+    asked = parser.parse_args()
+    work = Path(asked.work)
     work.mkdir(parents=True, exist_ok=True)
     files = _cut(work)
     bad = work / "bad"
     poison = ["poison", str(files["train"]), "--attack", "words", "--target", "1", "--rate", "0.1"]
-    _run([*poison, "--test", str(files["test"]), "--out", str(bad), "--overwrite"])
+    if not bad.exists():
+        _run([*poison, "--test", str(files["test"]), "--out", str(bad)])
     attacked = [str(bad / "train.tsv"), "--manifest", str(bad / "manifest.json")]
     for name, written in STUDIES.items():
         given = written.split()
-        if (RESULTS / name / "made.json").exists():
+        if (RESULTS / name / "made.json").exists() or (asked.studies and name not in asked.studies):
             continue
         read = [str(files["train"])] if given[0] == "poison-rates" else attacked
         command = [given[0], *read, *given[1:], "--test", str(files["test"]), "--out", str(work / name)]
