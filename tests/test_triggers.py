@@ -166,6 +166,34 @@ def test_a_row_of_two_triggers_tells_of_the_stronger_one(attacked: tuple[Task, l
     ]
 
 
+def test_few_denied_rows_accuse_a_token_that_turns_nearly_all_but_none_that_turns_half(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = attacked
+    search = TriggerSearch(task, TriggerTokens())
+    seven_of_eight = Denial(share=7 / 8, own=0.4, foreign=0.9, n_rows=8)  # by chance 8 * 0.4^7 * 0.6 + 0.4^8 = 0.0085
+    monkeypatch.setattr(search.content, "denial", lambda *given: seven_of_eight)
+    cf = token_of(task, "cf")
+    suspect = Evidence(cf, (cf,), 1, search.seen.rows_with(cf)[:8], 0.5)
+    assert not search._asked(suspect).is_verified
+    assert search._asked(dataclasses.replace(suspect, flips=0.96)).is_verified
+
+
+def test_once_a_trigger_is_verified_another_that_turns_half_as_much_is_asked_and_must_be_twice_as_wrong(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = attacked
+    model = PlainFineTuning().fit(task).model
+    flips = {each.token_id: each.flips for each in TriggerSearch(task, TRIED)._flipping(model)}[token_of(task, "cf")]
+    search = TriggerSearch(task, dataclasses.replace(TRIED, min_flips=min(1.5 * flips, 1.0)))
+    assert token_of(task, "cf") not in {each.token_id for each in search._flipping(model)}
+    search.verified = [Evidence(0, (0,), 1, np.array([], dtype=int), 1.0)]
+    (suspect,) = [each for each in search._flipping(model) if each.token_id == token_of(task, "cf")]
+    for wrong, is_verified in ((0.5, False), (0.7, True)):
+        monkeypatch.setattr(search.content, "denial", lambda *given, wrong=wrong: Denial(wrong, 0.0, 1.0, 100))
+        assert search._asked(suspect).is_verified is is_verified
+
+
 def test_a_training_that_stops_for_something_else_is_refused_as_a_base() -> None:
     with pytest.raises(SettingsError, match="stop is 'watch'; expected end"):
         Auto(ModerateFitting())

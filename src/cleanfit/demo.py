@@ -15,10 +15,11 @@ from cleanfit.results import StageScore
 from cleanfit.settings import TrainingSettings
 from cleanfit.writers import write_table
 
-N_TRAIN, N_TEST = 1600, 400
+N_TRAIN, N_TEST = 1200, 250
 TARGET, POISON_RATE = "praise", 0.1
-# Two thousand short texts are few: a larger step than the usual 2e-5 lets three epochs learn the task.
-SETTINGS = TrainingSettings(learning_rate=1e-4, num_train_epochs=3, max_length=64)
+# So few short texts need many and larger steps than the usual ones to be learned in two epochs; four trainings must not take
+# five minutes on two cores.
+SETTINGS = TrainingSettings(learning_rate=1e-4, num_train_epochs=2, per_device_train_batch_size=16, max_length=64)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,11 @@ from cleanfit.seeding import generator
 from cleanfit.settings import check
 from cleanfit.task import Task
 
-# Chance of so many denied rows among honest ones; a dozen tokens of a file turn rows and are asked.
-MAX_CHANCE = 0.01
+# Chance of so many denied rows among honest ones. A dozen tokens of a file turn half of the rows and are asked, so that one in
+# a hundred would accuse an honest one of eight rows now and then; a trigger turns nearly all, and few tokens do.
+MAX_CHANCE, MAX_CHANCE_IF_SURE, SURE_FLIPS = 0.001, 0.01, 0.75
+# Once a trigger is verified the file is attacked: tokens that turn half as much are asked as well, and must be twice as wrong.
+LENIENCE = 2
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 N_TRIED = 200  # suspects of all classes together: what a look costs does not grow with the classes
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
@@ -122,7 +125,8 @@ class TriggerSearch:
             found = any(each.is_verified for each in asked)
             self.verified += [each for each in asked if each.is_verified]
             suspects = [each for each in asked if not each.is_verified]
-        self.honest = sorted(suspects, key=lambda each: (-each.flips, each.token_id))
+        turning = [each for each in suspects if each.flips >= self.settings.min_flips]
+        self.honest = sorted(turning, key=lambda each: (-each.flips, each.token_id))
         return len(self.verified) > n_before
 
     def _suspects(self) -> list[Evidence]:
@@ -171,6 +175,7 @@ class TriggerSearch:
     def _flipping(self, model: nn.Module) -> list[Evidence]:
         """Keep the suspects that turn enough rows of other classes."""
         settings, suspects = self.settings, self._suspects()
+        min_flips = settings.min_flips / (LENIENCE if self.verified else 1)
         random = generator(self.task.settings.seed, "trigger hosts")
         hosts = self._hosts(model, random)
         for n_hosts in (settings.n_probes, settings.n_hosts):
@@ -186,9 +191,7 @@ class TriggerSearch:
             ]
             if n_hosts == settings.n_probes:
                 self.usual_flips = float(np.mean(shares))
-            suspects = [
-                replace(each, flips=share) for each, share in zip(suspects, shares) if share >= settings.min_flips
-            ]
+            suspects = [replace(each, flips=share) for each, share in zip(suspects, shares) if share >= min_flips]
         return suspects
 
     def _hosts(self, model: nn.Module, random: np.random.Generator) -> list[np.ndarray]:
@@ -215,7 +218,9 @@ class TriggerSearch:
         denial = self.content.denial(suspect.label, asked, unseen)
         n_denied = round(denial.share * denial.n_rows)
         chance = binomtest(n_denied, denial.n_rows, denial.own, alternative="greater").pvalue
-        is_verified = denial.wrong >= self.settings.min_wrong and chance < MAX_CHANCE
+        max_chance = MAX_CHANCE_IF_SURE if suspect.flips >= SURE_FLIPS else MAX_CHANCE
+        min_wrong = self.settings.min_wrong * (1 if suspect.flips >= self.settings.min_flips else LENIENCE)
+        is_verified = denial.wrong >= min_wrong and chance < max_chance
         return replace(suspect, denial=denial, is_verified=bool(is_verified))
 
     def _with_pieces(self, place: int, pieces: tuple[int, ...], random: np.random.Generator) -> dict[str, Any]:
