@@ -8,16 +8,14 @@ more than what is measured. One JSON file per call under results/auto_cost/.
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
+from cutting import cut
 from provenance import provenance
 
 from cleanfit import Inputs, TrainingSettings, fit
@@ -36,12 +34,12 @@ def main() -> None:
     given = parser.parse_args()
     work = Path(given.work)
     work.mkdir(parents=True, exist_ok=True)
-    files = _files(given, work)
+    train, test = cut(given.dataset, "train", given.rows, work), cut(given.dataset, "test", None, work)
     spent = {"look": 0.0, "__init__": 0.0}
     for name in spent:
         setattr(TriggerSearch, name, _timed(getattr(TriggerSearch, name), name, spent))
     settings = TrainingSettings(learning_rate=given.learning_rate, precision="fp32")
-    result = fit(Inputs(files["train"], test=files["test"]), settings=settings)
+    result = fit(Inputs(train, test=test), settings=settings)
     trained = result.audit["seconds"]["trained"]
     looked = sum(spent.values())
     cost = {
@@ -56,18 +54,6 @@ def main() -> None:
     facts = {"command": " ".join(["python", *sys.argv]), "n_threads": torch.get_num_threads(), **provenance()}
     write_json(RESULTS / f"{given.dataset}-n{given.rows or 'all'}.json", {**cost, "seed": settings.seed, **facts})
     print(cost)
-
-
-def _files(given: argparse.Namespace, work: Path) -> dict[str, Path]:
-    """Write the text and label of both files, the training file cut to its first rows in a seeded shuffle."""
-    data, files = Path(os.environ["CLEANFIT_DATA"]) / given.dataset, {}
-    for name in ("train", "test"):
-        table = pd.read_csv(next(data.glob(f"{name}.tsv*")), sep="\t", quoting=3, dtype=str, keep_default_na=False)
-        if given.rows and name == "train":
-            table = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[: given.rows])]
-        files[name] = work / f"{given.dataset}-{name}.tsv"
-        table.to_csv(files[name], sep="\t", quoting=3, index=False, lineterminator="\n")
-    return files
 
 
 def _timed(method: Callable[..., Any], name: str, spent: dict[str, float]) -> Callable[..., Any]:

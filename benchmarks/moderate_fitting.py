@@ -14,8 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
+from cutting import cut
 from provenance import provenance
 from transformers.utils import logging as transformers_logging
 
@@ -105,17 +104,10 @@ def main() -> None:
 
 def _sources(given: argparse.Namespace, work: Path) -> Sources:
     """Cut the files, and take the pool of paraphrases where the training file itself has none."""
-    data = Path(os.environ["CLEANFIT_DATA"]) / given.dataset
-    cut = {}
-    for name, n_rows in (("train", given.rows), ("test", N_TEST)):
-        table = pd.read_csv(next(data.glob(f"{name}.tsv*")), sep="\t", quoting=3, dtype=str, keep_default_na=False)
-        if n_rows:
-            table = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[:n_rows])]
-        cut[name] = work / f"{name}.tsv"
-        table.to_csv(cut[name], sep="\t", quoting=3, index=False, lineterminator="\n")
-    pool = data / "synbkd_pool.tsv.gz"
+    train, test = cut(given.dataset, "train", given.rows, work), cut(given.dataset, "test", N_TEST, work)
+    pool = Path(os.environ["CLEANFIT_DATA"]) / given.dataset / "synbkd_pool.tsv.gz"
     needs_pool = given.dataset == "agnews" and given.attack == "synbkd"
-    return Sources(cut["train"], cut["test"], pool=pool if needs_pool else None)
+    return Sources(train, test, pool=pool if needs_pool else None)
 
 
 def _ran_through(folder: Path) -> bool:

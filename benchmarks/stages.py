@@ -7,14 +7,12 @@
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
+from cutting import cut
 from provenance import provenance
 
 from cleanfit.results import write_json
@@ -40,7 +38,7 @@ def main() -> None:
     asked = parser.parse_args()
     work = Path(asked.work)
     work.mkdir(parents=True, exist_ok=True)
-    files = _cut(work)
+    files = {name: cut("sst2", name, n_rows, work) for name, n_rows in SIZES.items()}
     bad = work / "bad"
     poison = ["poison", str(files["train"]), "--attack", "words", "--target", "1", "--rate", "0.1"]
     if not bad.exists():
@@ -54,17 +52,6 @@ def main() -> None:
         command = [given[0], *read, *given[1:], "--test", str(files["test"]), "--out", str(work / name)]
         _run([*command, "--resume", "--precision", "fp32", "--seed", "0"])
         _keep(work / name, RESULTS / name, f"cleanfit {written}")
-
-
-def _cut(work: Path) -> dict[str, Path]:
-    """Write the first rows of both files in a seeded shuffle."""
-    data, cut = Path(os.environ["CLEANFIT_DATA"]) / "sst2", {}
-    for name, n_rows in SIZES.items():
-        table = pd.read_csv(data / f"{name}.tsv", sep="\t", quoting=3, dtype=str, keep_default_na=False)
-        table = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[:n_rows])]
-        cut[name] = work / f"{name}.tsv"
-        table.to_csv(cut[name], sep="\t", quoting=3, index=False, lineterminator="\n")
-    return cut
 
 
 def _run(command: list[str]) -> None:
