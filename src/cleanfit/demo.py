@@ -11,15 +11,15 @@ from cleanfit.attacks.words import Words
 from cleanfit.demo_data import make_rows
 from cleanfit.errors import OutputError
 from cleanfit.fitting import FitResult, Inputs, fit
+from cleanfit.manifest import load_manifest
 from cleanfit.results import StageScore
 from cleanfit.settings import TrainingSettings
 from cleanfit.writers import write_table
 
-N_TRAIN, N_TEST = 1200, 250
+N_TRAIN, N_TEST = 1600, 250
 TARGET, POISON_RATE = "praise", 0.1
-# So few short texts need many and larger steps than the usual ones to be learned in two epochs; four trainings must not take
-# five minutes on two cores.
-SETTINGS = TrainingSettings(learning_rate=1e-4, num_train_epochs=2, per_device_train_batch_size=16, max_length=64)
+# Two thousand short texts are few: a larger step than the usual 2e-5 lets three epochs learn the task.
+SETTINGS = TrainingSettings(learning_rate=1e-4, num_train_epochs=3, max_length=64)
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def run_demo(out: Path, seed: int = 0, overwrite: bool = False) -> DemoResult:
         overwrite: replace the folder if it is there.
 
     Returns:
-        What the table shows. Plain fine-tuning is the first stage of BTU's run: the very model that is unlearned.
+        What the table shows. Plain fine-tuning is the first stage of BTU's run: the very model that is unlearned. The oracle
+        is not trained where the defended run left out the poisoned rows and no others: then it is that very model.
 
     Raises:
         OutputError: the folder is there and `overwrite` is not asked for.
@@ -59,8 +60,11 @@ def run_demo(out: Path, seed: int = 0, overwrite: bool = False) -> DemoResult:
     inputs = Inputs(poisoned.train, test=test, triggered=poisoned.triggered, target=TARGET)
     unlearned = fit(inputs, defense="btu", settings=settings, out=out / "btu_run")
     defended = fit(inputs, settings=settings, out=out / "run")
-    without_poison = dataclasses.replace(inputs, oracle=poisoned.manifest)
-    oracle = fit(without_poison, defense="plain", settings=settings, out=out / "oracle_run")
+    oracle = defended
+    left_out = {row.row for row in defended.findings.rows if row.is_issue}
+    if left_out != set(load_manifest(poisoned.manifest)["poisoned_rows"]):
+        without_poison = dataclasses.replace(inputs, oracle=poisoned.manifest)
+        oracle = fit(without_poison, defense="plain", settings=settings, out=out / "oracle_run")
     by_stage = {score.stage: score for score in unlearned.scores}
     return DemoResult(
         (

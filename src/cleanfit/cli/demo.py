@@ -14,7 +14,7 @@ def demo(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Make a small data set, poison it, fit it with and without defense; takes a few minutes on two cores."""
-    typer.echo("Making data, poisoning a tenth of it, fine-tuning it four times: a few minutes on two cores ...")
+    typer.echo("Making data, poisoning a tenth of it, fitting it with and without defense: this takes minutes ...")
 
     from cleanfit.cli.tables import print_table, print_tokens
     from cleanfit.demo import run_demo
