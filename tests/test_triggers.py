@@ -189,8 +189,9 @@ def test_once_a_trigger_is_verified_another_that_turns_half_as_much_is_asked_and
     assert token_of(task, "cf") not in {each.token_id for each in search._flipping(model)}
     search.verified = [Evidence(0, (0,), 1, np.array([], dtype=int), 1.0)]
     (suspect,) = [each for each in search._flipping(model) if each.token_id == token_of(task, "cf")]
-    for wrong, is_verified in ((0.5, False), (0.7, True)):
-        monkeypatch.setattr(search.content, "denial", lambda *given, wrong=wrong: Denial(wrong, 0.0, 1.0, 100))
+    for wrong, n_rows, is_verified in ((0.5, 100, False), (0.8, 100, True), (0.9, 10, False)):
+        denial = Denial(wrong, 0.2, 1.0, n_rows)  # 9 of 10 by chance: 10 * 0.2^9 * 0.8 = 4e-6
+        monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
         assert search._asked(suspect).is_verified is is_verified
 
 

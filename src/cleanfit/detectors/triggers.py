@@ -22,6 +22,9 @@ from cleanfit.task import Task
 MAX_CHANCE, MAX_CHANCE_IF_SURE, SURE_FLIPS = 0.001, 0.01, 0.75
 # Once a trigger is verified the file is attacked: tokens that turn half as much are asked as well, and must be twice as wrong.
 LENIENCE = 2
+MAX_CHANCE_IF_WEAK = (
+    1e-6  # many honest tokens turn a quarter: two of a small file had one in three and in eight thousand
+)
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 N_TRIED = 200  # suspects of all classes together: what a look costs does not grow with the classes
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
@@ -219,7 +222,9 @@ class TriggerSearch:
         n_denied = round(denial.share * denial.n_rows)
         chance = binomtest(n_denied, denial.n_rows, denial.own, alternative="greater").pvalue
         max_chance = MAX_CHANCE_IF_SURE if suspect.flips >= SURE_FLIPS else MAX_CHANCE
-        min_wrong = self.settings.min_wrong * (1 if suspect.flips >= self.settings.min_flips else LENIENCE)
+        min_wrong = self.settings.min_wrong
+        if suspect.flips < self.settings.min_flips:
+            min_wrong, max_chance = LENIENCE * min_wrong, MAX_CHANCE_IF_WEAK
         is_verified = denial.wrong >= min_wrong and chance < max_chance
         return replace(suspect, denial=denial, is_verified=bool(is_verified))
 
