@@ -21,10 +21,8 @@ from cleanfit.task import Task
 # a hundred would accuse an honest one of eight rows now and then; a trigger turns nearly all, and few tokens do.
 MAX_CHANCE, MAX_CHANCE_IF_SURE, SURE_FLIPS = 0.001, 0.01, 0.75
 # Once a trigger is verified the file is attacked: tokens that turn half as much are asked as well, and must be twice as wrong.
-LENIENCE = 2
-MAX_CHANCE_IF_WEAK = (
-    1e-6  # many honest tokens turn a quarter: two of a small file had one in three and in eight thousand
-)
+# Many honest tokens turn a quarter: two of a small file, asked so, had chances of 1 in 3,000 and in 7,000.
+LENIENCE, MAX_CHANCE_IF_WEAK = 2, 1e-6
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 N_TRIED = 200  # suspects of all classes together: what a look costs does not grow with the classes
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
@@ -200,9 +198,8 @@ class TriggerSearch:
     def _hosts(self, model: nn.Module, random: np.random.Generator) -> list[np.ndarray]:
         """For each class the rows of other classes that the model predicts as another class, out of some drawn ones."""
         labels, n_classes = self.seen.labels, self.task.n_classes
-        n_each = math.ceil(
-            2 * self.settings.n_hosts / max(n_classes - 1, 1)
-        )  # the same of each class, whatever its share
+        # The same of each class, whatever its share.
+        n_each = math.ceil(2 * self.settings.n_hosts / max(n_classes - 1, 1))
         is_left = ~self.left_out
         drawn = [random.permutation(np.flatnonzero(is_left & (labels == c)))[:n_each] for c in range(n_classes)]
         tried = np.sort(np.concatenate(drawn))
