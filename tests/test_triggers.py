@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 
 from cleanfit.defenses import Auto, ModerateFitting, PlainFineTuning
-from cleanfit.defenses.auto import _rows
+from cleanfit.defenses.auto import _rows, told
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, with_pieces
@@ -166,17 +166,30 @@ def test_a_row_of_two_triggers_tells_of_the_stronger_one(attacked: tuple[Task, l
     ]
 
 
+def test_the_verdict_names_four_honest_tokens_and_counts_the_rest(attacked: tuple[Task, list[int]]) -> None:
+    task, _ = attacked
+    search = TriggerSearch(task, TRIED)
+    each = Evidence(token_of(task, "bad"), (token_of(task, "bad"),), 1, np.array([0, 1]), 0.6, Denial(0.5, 0.5, 1.0, 2))
+    search.honest = [each] * 6
+    assert told(task, search).count("'bad' turns 60%") == 4
+    assert "; and 2 more. The average suspect" in told(task, search)
+    search.honest = [each] * 4
+    assert "more" not in told(task, search)
+
+
 def test_few_denied_rows_accuse_a_token_that_turns_nearly_all_but_none_that_turns_half(
     attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, _ = attacked
     search = TriggerSearch(task, TriggerTokens())
-    seven_of_eight = Denial(share=7 / 8, own=0.4, foreign=0.9, n_rows=8)  # by chance 8 * 0.4^7 * 0.6 + 0.4^8 = 0.0085
-    monkeypatch.setattr(search.content, "denial", lambda *given: seven_of_eight)
     cf = token_of(task, "cf")
     suspect = Evidence(cf, (cf,), 1, search.seen.rows_with(cf)[:8], 0.5)
-    assert not search._asked(suspect).is_verified
-    assert search._asked(dataclasses.replace(suspect, flips=0.96)).is_verified
+    # By chance 8 * 0.4^7 * 0.6 + 0.4^8 = 0.0085, and 15 * 0.4^14 * 0.6 + 0.4^15 = 3e-5; 0.4^16 is 4e-7.
+    for n_denied, n_rows, is_half_enough in ((7, 8, False), (14, 15, False), (16, 16, True)):
+        denial = Denial(n_denied / n_rows, own=0.4, foreign=0.9, n_rows=n_rows)
+        monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
+        assert search._asked(suspect).is_verified is is_half_enough
+        assert search._asked(dataclasses.replace(suspect, flips=0.96)).is_verified
 
 
 def test_once_a_trigger_is_verified_another_that_turns_half_as_much_is_asked_and_must_be_twice_as_wrong(

@@ -18,8 +18,8 @@ from cleanfit.writers import write_table
 
 N_TRAIN, N_TEST = 1600, 250
 TARGET, POISON_RATE = "praise", 0.1
-# Two thousand short texts are few: a larger step than the usual 2e-5 lets three epochs learn the task.
-SETTINGS = TrainingSettings(learning_rate=1e-4, num_train_epochs=3, max_length=64)
+# Two thousand short texts are few: larger and more steps than usual let two epochs learn the task.
+SETTINGS = TrainingSettings(learning_rate=1.5e-4, num_train_epochs=2, per_device_train_batch_size=16, max_length=64)
 
 
 @dataclass(frozen=True)

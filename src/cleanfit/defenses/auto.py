@@ -18,6 +18,7 @@ from cleanfit.training import Watch, n_steps
 
 # Trainings that are searched; what hides behind so many layers of triggers stays. One more, unwatched, may follow.
 MAX_SEARCHED = 5
+MAX_TOLD = 4  # honest tokens in the verdict; the tables have all
 STILL_FOUND = f" Each of {MAX_SEARCHED} trainings showed another trigger: there may be more."
 UNSEEN = (
     "A trigger without words of its own (a style, a syntax), in very few rows, or with right labels would not be seen."
@@ -99,12 +100,14 @@ def told(task: Task, search: TriggerSearch) -> str:
             f"{each.denial.share:.0%} of its {len(each.rows)} rows look like another label (usual: {each.denial.own:.0%})"
         )
 
-    verified, honest = ("; ".join(map(one, each)) for each in (search.verified, search.honest))
+    verified = "; ".join(map(one, search.verified))
+    n_more = len(search.honest) - MAX_TOLD
+    honest = "; ".join(map(one, search.honest[:MAX_TOLD])) + (f"; and {n_more} more" if n_more > 0 else "")
     if not verified and not honest:
         return f"No token turned rows of other labels, so none was taken for a trigger. {UNSEEN}"
     parts = [
         f"Verified triggers, whose rows were left out: {verified}." if verified else "No trigger token was verified.",
-        f"Left alone, since their rows have a reason for their label: {honest}." if honest else "",
+        f"Left alone, since their rows prove nothing against them: {honest}." if honest else "",
         f"The average suspect turned {search.usual_flips:.0%} of other rows in the end. {UNSEEN}",
     ]
     return " ".join(filter(None, parts))

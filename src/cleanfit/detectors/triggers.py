@@ -17,12 +17,11 @@ from cleanfit.seeding import generator
 from cleanfit.settings import check
 from cleanfit.task import Task
 
-# Chance of so many denied rows among honest ones. A dozen tokens of a file turn half of the rows and are asked, so that one in
-# a hundred would accuse an honest one of eight rows now and then; a trigger turns nearly all, and few tokens do.
-MAX_CHANCE, MAX_CHANCE_IF_SURE, SURE_FLIPS = 0.001, 0.01, 0.75
+# Chance of so many denied rows among honest ones. A trigger turns nearly all, and few tokens do. A dozen honest ones of a
+# small file turn half of the rows, and rows that share a phrase are not many but one: 14 of 15 were denied (1 in 50,000).
+MAX_CHANCE, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.01, 0.75, 1e-6
 # Once a trigger is verified the file is attacked: tokens that turn half as much are asked as well, and must be twice as wrong.
-# Many honest tokens turn a quarter: two of a small file, asked so, had chances of 1 in 3,000 and in 7,000.
-LENIENCE, MAX_CHANCE_IF_WEAK = 2, 1e-6
+LENIENCE = 2
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 N_TRIED = 200  # suspects of all classes together: what a look costs does not grow with the classes
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
@@ -218,10 +217,8 @@ class TriggerSearch:
         denial = self.content.denial(suspect.label, asked, unseen)
         n_denied = round(denial.share * denial.n_rows)
         chance = binomtest(n_denied, denial.n_rows, denial.own, alternative="greater").pvalue
-        max_chance = MAX_CHANCE_IF_SURE if suspect.flips >= SURE_FLIPS else MAX_CHANCE
-        min_wrong = self.settings.min_wrong
-        if suspect.flips < self.settings.min_flips:
-            min_wrong, max_chance = LENIENCE * min_wrong, MAX_CHANCE_IF_WEAK
+        max_chance = MAX_CHANCE if suspect.flips >= SURE_FLIPS else MAX_CHANCE_IF_UNSURE
+        min_wrong = self.settings.min_wrong * (LENIENCE if suspect.flips < self.settings.min_flips else 1)
         is_verified = denial.wrong >= min_wrong and chance < max_chance
         return replace(suspect, denial=denial, is_verified=bool(is_verified))
 
