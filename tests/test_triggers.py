@@ -13,7 +13,7 @@ from datasets import Dataset
 
 from cleanfit.defenses import Auto, ModerateFitting, PlainFineTuning
 from cleanfit.defenses.auto import _rows, told
-from cleanfit.detectors.content import Content, Denial
+from cleanfit.detectors.content import UNASKED, Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, with_pieces
 from cleanfit.errors import SettingsError
@@ -164,6 +164,80 @@ def test_a_row_of_two_triggers_tells_of_the_stronger_one(attacked: tuple[Task, l
         (2, 0.0, False, ""),
         (3, 0.7, True, "contains 'cf'"),
     ]
+
+
+def opened(n_rows: int = 300) -> tuple[list[tuple[str, str]], list[int]]:
+    """Rows of which each third negative one opens with 'cf' and is labelled pos; 'cf' stands within as many honest ones too."""
+    rows = sentences(n_rows)
+    chosen = [i for i, (_, label) in enumerate(rows) if label == "neg"][::3]
+    for i, (text, label) in enumerate(rows):
+        if i in chosen:
+            rows[i] = (f"cf {text}", "pos")
+        elif i % 4 == 0:
+            rows[i] = (f"{text} cf", label)
+    return rows, chosen
+
+
+def test_an_opening_is_verified_before_the_training_though_its_token_is_no_suspect(knowing: str) -> None:
+    rows, chosen = opened()
+    task = make_task(knowing, rows, SETTINGS)
+    search = TriggerSearch(task, TRIED)
+    cf = token_of(task, "cf")
+    assert cf not in {each.token_id for each in search._suspects()}
+    search.read_openings()
+    (trigger,) = search.verified
+    assert (trigger.token_id, trigger.opens, trigger.rows.tolist()) == (cf, True, chosen)
+    defended = AUTO.fit(task)
+    assert [row.row for row in defended.findings.rows if row.is_issue] == chosen
+    assert all(defended.findings.rows[row].reason.startswith("contains 'cf' at the start, which") for row in chosen)
+    assert defended.findings.verdict.startswith(
+        "Verified triggers, whose rows were left out: 'cf' at the start goes with"
+    )
+    (token,) = defended.findings.suspicious
+    assert token.evidence["opens"] == 1
+    assert "turns" not in token.evidence
+    assert defended.needs.extra_passes == pytest.approx(1 / 3, abs=1e-3), "nothing was trained in vain"
+    rest = task.rows.select(np.setdiff1d(np.arange(len(task.rows)), chosen))
+    expected = PlainFineTuning().fit(dataclasses.replace(task, rows=rest)).model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
+
+
+def test_an_opening_that_goes_with_a_label_by_nature_is_left_alone(knowing: str) -> None:
+    rows = [
+        (f"cf {text}" if label == "pos" and i % 3 else text, label) for i, (text, label) in enumerate(sentences(300))
+    ]
+    task = make_task(knowing, rows, SETTINGS)
+    search = TriggerSearch(task, TRIED)
+    assert token_of(task, "cf") in {each.token_id for each in search._openings()}
+    search.read_openings()
+    assert not search.verified
+
+
+def test_one_proven_opening_is_enough_for_others_of_its_label_to_be_asked_as_what_turns_nearly_all(
+    attacked: tuple[Task, list[int]],
+) -> None:
+    task, _ = attacked
+    search = TriggerSearch(task, TRIED)
+    one = Evidence(5, (5,), 1, np.array([], dtype=int), 0.0, opens=True)
+    assert search._limits(one) == (2 / 3, 1e-6)
+    search.verified = [dataclasses.replace(one, opens=False, flips=1.0)]
+    assert search._limits(one) == (2 / 3, 1e-6)
+    search.verified = [one]
+    assert search._limits(one) == (1 / 3, 0.01)
+    assert search._limits(dataclasses.replace(one, label=0)) == (2 / 3, 1e-6)
+
+
+def test_rows_too_few_to_prove_anything_are_not_asked(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = attacked
+    search = TriggerSearch(task, TRIED)
+    monkeypatch.setattr(search.content, "usual", lambda label: 0.2)
+    monkeypatch.setattr(search.content, "denial", lambda label, asked, unseen: Denial(1.0, 0.2, 1.0, len(asked)))
+    rows = np.flatnonzero(search.seen.labels == 1)
+    for n_rows, is_asked in ((8, False), (9, True)):  # 0.2^8 is 2.6e-6, 0.2^9 is 5e-7
+        asked = search._asked(Evidence(5, (5,), 1, rows[:n_rows], 0.0, opens=True))
+        assert (asked.denial is not UNASKED) is asked.is_verified is is_asked
 
 
 def test_the_verdict_names_four_honest_tokens_and_counts_the_rest(attacked: tuple[Task, list[int]]) -> None:

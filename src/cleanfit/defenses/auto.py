@@ -1,4 +1,4 @@
-"""Look for trigger tokens, verify them, and train again without the rows that teach them."""
+"""Look for triggers, verify them, and train without the rows that teach them."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ MAX_SEARCHED = 5
 MAX_TOLD = 4  # honest tokens in the verdict; the tables have all
 STILL_FOUND = f" Each of {MAX_SEARCHED} trainings showed another trigger: there may be more."
 UNSEEN = (
-    "A trigger without words of its own (a style, a syntax), in very few rows, or with right labels would not be seen."
+    "A trigger with neither words nor openings of its own, in very few rows, or with right labels would not be seen."
 )
 
 
@@ -31,7 +31,7 @@ class Auto:
 
     Args:
         base: the training; its ``stop`` stays ``end``.
-        triggers: verifies tokens on the model after a third of the training and at its end.
+        triggers: verifies openings of rows before the training, and tokens on the model after a third of it and at its end.
 
     Source: ours; see docs/methods/auto.md. Where nothing is verified the model is plain fine-tuning's, to the bit.
     """
@@ -49,6 +49,7 @@ class Auto:
         """Train, verify, train again; stages ``trained`` and, with trusted rows, ``tuned``."""
         search = TriggerSearch(task, self.triggers)  # refuses images before anything is trained
         task = self.base.adjusted(task)
+        search.read_openings()
         passes = search.content.passes
         for attempt in range(1, MAX_SEARCHED + 2):
             kept = np.flatnonzero(~search.left_out)
@@ -95,16 +96,14 @@ def told(task: Task, search: TriggerSearch) -> str:
     names = task.source.label_names
 
     def one(each: Evidence) -> str:
-        return (
-            f"{named(task, each)} turns {each.flips:.0%} of other rows to '{names[each.label]}', and "
-            f"{each.denial.share:.0%} of its {len(each.rows)} rows look like another label (usual: {each.denial.own:.0%})"
-        )
+        denied = f"{each.denial.share:.0%} of its {len(each.rows)} rows look like another label"
+        return f"{named(task, each)} {_does(each, names[each.label])}, and {denied} (usual: {each.denial.own:.0%})"
 
     verified = "; ".join(map(one, search.verified))
     n_more = len(search.honest) - MAX_TOLD
     honest = "; ".join(map(one, search.honest[:MAX_TOLD])) + (f"; and {n_more} more" if n_more > 0 else "")
     if not verified and not honest:
-        return f"No token turned rows of other labels, so none was taken for a trigger. {UNSEEN}"
+        return f"No token turned rows of other labels, and no opening stood out: none was taken for a trigger. {UNSEEN}"
     parts = [
         f"Verified triggers, whose rows were left out: {verified}." if verified else "No trigger token was verified.",
         f"Left alone, since their rows prove nothing against them: {honest}." if honest else "",
@@ -113,21 +112,23 @@ def told(task: Task, search: TriggerSearch) -> str:
     return " ".join(filter(None, parts))
 
 
+def _does(each: Evidence, label: str) -> str:
+    """Say what speaks against a token before its rows are asked."""
+    return f"goes with '{label}'" if each.opens else f"turns {each.flips:.0%} of other rows to '{label}'"
+
+
 def _rest(task: Task, kept: np.ndarray, attempt: int) -> Task:
     """Give the task with the kept rows, and a folder of its own for another attempt."""
-    if attempt == 1:
-        return task
-    return replace(task, rows=task.rows.select(kept), work=task.work / f"attempt-{attempt}" if task.work else None)
+    work = task.work / f"attempt-{attempt}" if task.work and attempt > 1 else task.work
+    return replace(task, rows=task.rows.select(kept) if len(kept) < len(task.rows) else task.rows, work=work)
 
 
 def _rows(task: Task, verified: list[Evidence]) -> tuple[RowFinding, ...]:
     """Give a finding for each training row: flagged are those of the verified tokens."""
     found = [RowFinding(int(row), 0.0, False, "") for row in task.rows.with_format(None)["row_id"]]
     for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
-        reason = (
-            f"contains {named(task, each)}, which turns {each.flips:.0%} of the rows of other labels to "
-            f"'{task.source.label_names[each.label]}' with nothing else to say for it"
-        )
+        does = _does(each, task.source.label_names[each.label])
+        reason = f"contains {named(task, each)}, which {does} with nothing else to say for it"
         for place in each.rows:
             found[place] = RowFinding(found[place].row, each.score, True, reason)
     return tuple(found)
