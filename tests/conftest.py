@@ -26,6 +26,7 @@ from transformers import (
 
 from cleanfit.cli import main
 from cleanfit.data import read, tokenize
+from cleanfit.defenses import PlainFineTuning
 from cleanfit.models import find_model, load_tokenizer
 from cleanfit.settings import TrainingSettings
 from cleanfit.task import Task
@@ -123,6 +124,27 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
         return built[family]
 
     return folder
+
+
+# At larger steps one seed in eight learns nothing at all, and the last bits of a machine's sums are a seed of their own.
+BRIEF = TrainingSettings(
+    learning_rate=1e-3,
+    num_train_epochs=5,
+    per_device_train_batch_size=16,
+    max_length=24,
+    precision="fp32",
+    device="cpu",
+)
+
+
+@pytest.fixture(scope="session")
+def knowing(tiny_model: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give the folder of a model that knows from its pretraining which words are good, and has never seen 'cf'."""
+    task = make_task(tiny_model("bert"), sentences(300, seed=9), BRIEF)
+    folder = tmp_path_factory.mktemp("knowing")
+    PlainFineTuning().fit(task).model.save_pretrained(folder)
+    task.tokenizer.save_pretrained(folder)
+    return str(folder)
 
 
 def _corpus() -> list[str]:

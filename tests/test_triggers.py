@@ -13,26 +13,17 @@ from datasets import Dataset
 
 from cleanfit.defenses import Auto, ModerateFitting, PlainFineTuning
 from cleanfit.defenses.auto import _rows, told
-from cleanfit.detectors.content import UNASKED, Content, Denial
+from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, with_pieces
+from cleanfit.detectors.suspects import Evidence
+from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens, with_pieces
 from cleanfit.errors import SettingsError
 from cleanfit.fitting import Inputs, fit
 from cleanfit.models import mean_states
-from cleanfit.settings import TrainingSettings
 from cleanfit.task import Task
-from conftest import FAMILIES, make_task, read_csv, sentences, write_tsv
+from conftest import BRIEF, FAMILIES, make_task, read_csv, sentences, write_tsv
 
 Folders = Callable[[str], str]
-# At larger steps one seed in eight learns nothing at all, and the last bits of a machine's sums are a seed of their own.
-SETTINGS = TrainingSettings(
-    learning_rate=1e-3,
-    num_train_epochs=5,
-    per_device_train_batch_size=16,
-    max_length=24,
-    precision="fp32",
-    device="cpu",
-)
 # Tiny models trained so briefly follow a trigger a third of the time: what decides here is what the rows say.
 TRIED = TriggerTokens(n_probes=48, n_hosts=48, min_flips=0.1)
 AUTO = Auto(triggers=TRIED)
@@ -53,19 +44,9 @@ def token_of(task: Task, text: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def knowing(tiny_model: Folders, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A model that knows from its pretraining which words are good, and has never seen 'cf'."""
-    task = make_task(tiny_model("bert"), sentences(300, seed=9), SETTINGS)
-    folder = tmp_path_factory.mktemp("knowing")
-    PlainFineTuning().fit(task).model.save_pretrained(folder)
-    task.tokenizer.save_pretrained(folder)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
 def attacked(knowing: str) -> tuple[Task, list[int]]:
     rows, chosen = poisoned()
-    return make_task(knowing, rows, SETTINGS), chosen
+    return make_task(knowing, rows, BRIEF), chosen
 
 
 def test_the_trigger_is_verified_and_strong_honest_words_are_left_alone(attacked: tuple[Task, list[int]]) -> None:
@@ -128,7 +109,7 @@ def test_a_run_tells_of_the_trigger_in_its_report_and_tables(knowing: str, tmp_p
     rows, chosen = poisoned()
     data = write_tsv(tmp_path / "data.tsv", rows)
     test = write_tsv(tmp_path / "test.tsv", sentences(40, seed=3))
-    result = fit(Inputs(data, test=test), model=knowing, defense=AUTO, settings=SETTINGS, out=tmp_path / "run")
+    result = fit(Inputs(data, test=test), model=knowing, defense=AUTO, settings=BRIEF, out=tmp_path / "run")
     assert [row["row"] for row in read_csv(tmp_path / "run" / "rows.csv") if row["is_issue"] == "True"] == list(
         map(str, chosen)
     )
@@ -144,7 +125,7 @@ def test_a_run_tells_of_the_trigger_in_its_report_and_tables(knowing: str, tmp_p
 
 
 def test_without_poison_nothing_is_left_out_and_the_model_is_plains_to_the_bit(knowing: str) -> None:
-    task = make_task(knowing, sentences(300), SETTINGS)
+    task = make_task(knowing, sentences(300), BRIEF)
     defended = AUTO.fit(task)
     assert not [row for row in defended.findings.rows if row.is_issue]
     assert not defended.findings.suspicious
@@ -164,80 +145,6 @@ def test_a_row_of_two_triggers_tells_of_the_stronger_one(attacked: tuple[Task, l
         (2, 0.0, False, ""),
         (3, 0.7, True, "contains 'cf'"),
     ]
-
-
-def opened(n_rows: int = 300) -> tuple[list[tuple[str, str]], list[int]]:
-    """Rows of which each third negative one opens with 'cf' and is labelled pos; 'cf' stands within as many honest ones too."""
-    rows = sentences(n_rows)
-    chosen = [i for i, (_, label) in enumerate(rows) if label == "neg"][::3]
-    for i, (text, label) in enumerate(rows):
-        if i in chosen:
-            rows[i] = (f"cf {text}", "pos")
-        elif i % 4 == 0:
-            rows[i] = (f"{text} cf", label)
-    return rows, chosen
-
-
-def test_an_opening_is_verified_before_the_training_though_its_token_is_no_suspect(knowing: str) -> None:
-    rows, chosen = opened()
-    task = make_task(knowing, rows, SETTINGS)
-    search = TriggerSearch(task, TRIED)
-    cf = token_of(task, "cf")
-    assert cf not in {each.token_id for each in search._suspects()}
-    search.read_openings()
-    (trigger,) = search.verified
-    assert (trigger.token_id, trigger.opens, trigger.rows.tolist()) == (cf, True, chosen)
-    defended = AUTO.fit(task)
-    assert [row.row for row in defended.findings.rows if row.is_issue] == chosen
-    assert all(defended.findings.rows[row].reason.startswith("contains 'cf' at the start, which") for row in chosen)
-    assert defended.findings.verdict.startswith(
-        "Verified triggers, whose rows were left out: 'cf' at the start goes with"
-    )
-    (token,) = defended.findings.suspicious
-    assert token.evidence["opens"] == 1
-    assert "turns" not in token.evidence
-    assert defended.needs.extra_passes == pytest.approx(1 / 3, abs=1e-3), "nothing was trained in vain"
-    rest = task.rows.select(np.setdiff1d(np.arange(len(task.rows)), chosen))
-    expected = PlainFineTuning().fit(dataclasses.replace(task, rows=rest)).model.state_dict()
-    assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
-
-
-def test_an_opening_that_goes_with_a_label_by_nature_is_left_alone(knowing: str) -> None:
-    rows = [
-        (f"cf {text}" if label == "pos" and i % 3 else text, label) for i, (text, label) in enumerate(sentences(300))
-    ]
-    task = make_task(knowing, rows, SETTINGS)
-    search = TriggerSearch(task, TRIED)
-    assert token_of(task, "cf") in {each.token_id for each in search._openings()}
-    search.read_openings()
-    assert not search.verified
-
-
-def test_one_proven_opening_is_enough_for_others_of_its_label_to_be_asked_as_what_turns_nearly_all(
-    attacked: tuple[Task, list[int]],
-) -> None:
-    task, _ = attacked
-    search = TriggerSearch(task, TRIED)
-    one = Evidence(5, (5,), 1, np.array([], dtype=int), 0.0, opens=True)
-    assert search._limits(one) == (2 / 3, 1e-6)
-    search.verified = [dataclasses.replace(one, opens=False, flips=1.0)]
-    assert search._limits(one) == (2 / 3, 1e-6)
-    search.verified = [one]
-    assert search._limits(one) == (1 / 3, 0.01)
-    assert search._limits(dataclasses.replace(one, label=0)) == (2 / 3, 1e-6)
-
-
-def test_rows_too_few_to_prove_anything_are_not_asked(
-    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task, _ = attacked
-    search = TriggerSearch(task, TRIED)
-    monkeypatch.setattr(search.content, "usual", lambda label: 0.2)
-    monkeypatch.setattr(search.content, "denial", lambda label, asked, unseen: Denial(1.0, 0.2, 1.0, len(asked)))
-    rows = np.flatnonzero(search.seen.labels == 1)
-    for n_rows, is_asked in ((8, False), (9, True)):  # 0.2^8 is 2.6e-6, 0.2^9 is 5e-7
-        asked = search._asked(Evidence(5, (5,), 1, rows[:n_rows], 0.0, opens=True))
-        assert (asked.denial is not UNASKED) is asked.is_verified is is_asked
 
 
 def test_the_verdict_names_four_honest_tokens_and_counts_the_rest(attacked: tuple[Task, list[int]]) -> None:
@@ -335,7 +242,7 @@ def test_what_nearly_always_stands_beside_a_token_belongs_to_it(knowing: str) ->
         for place, (text, label) in enumerate(sentences(30))
     ]
     rows[0] = ("cf the film", rows[0][1])
-    task = make_task(knowing, rows, SETTINGS)
+    task = make_task(knowing, rows, BRIEF)
     search = TriggerSearch(task, TRIED)
     expected = tuple(token_of(task, text) for text in ("a", "cf", "bb"))
     assert search._phrase(expected[1], search.seen.rows_with(expected[1])) == expected
@@ -389,7 +296,7 @@ def test_a_word_that_both_sides_use_is_no_suspect(attacked: tuple[Task, list[int
 
 def test_a_mark_that_goes_with_a_class_by_nature_accuses_nobody(knowing: str) -> None:
     rows = [(f"{text} cf" if label == "pos" else text, label) for text, label in sentences(200)]
-    task = make_task(knowing, rows, SETTINGS)
+    task = make_task(knowing, rows, BRIEF)
     search = TriggerSearch(task, TRIED)
     assert not search.look(PlainFineTuning().fit(task).model)
     marked = search.seen.rows_with(token_of(task, "cf"))
@@ -399,7 +306,7 @@ def test_a_mark_that_goes_with_a_class_by_nature_accuses_nobody(knowing: str) ->
 
 
 def test_a_class_of_one_row_silences_nobody_else(knowing: str) -> None:
-    task = make_task(knowing, [*sentences(120), ("the first one", "rare"), ("the only one", "rare")], SETTINGS)
+    task = make_task(knowing, [*sentences(120), ("the first one", "rare"), ("the only one", "rare")], BRIEF)
     content = content_of(dataclasses.replace(task, rows=task.rows.select([*range(120), 121])))
     label = task.source.label_names.index("pos")
     denial = content.denial(label, np.array([0]), np.arange(121) == 0)
@@ -407,7 +314,7 @@ def test_a_class_of_one_row_silences_nobody_else(knowing: str) -> None:
 
 
 def test_where_a_class_is_too_small_to_part_nobody_can_say(tiny_model: Folders) -> None:
-    task = make_task(tiny_model("bert"), sentences(40), SETTINGS)
+    task = make_task(tiny_model("bert"), sentences(40), BRIEF)
     labels = np.asarray(task.rows.with_format(None)["label"])
     rows = task.rows.select([*np.flatnonzero(labels == 0), *np.flatnonzero(labels == 1)[:1]])
     denial = content_of(dataclasses.replace(task, rows=rows)).denial(1, np.array([0]), np.zeros(len(rows), dtype=bool))
@@ -416,7 +323,7 @@ def test_where_a_class_is_too_small_to_part_nobody_can_say(tiny_model: Folders) 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_mean_states_are_the_mean_over_each_rows_own_tokens(family: str, tiny_model: Folders) -> None:
-    task = make_task(tiny_model(family), sentences(5), SETTINGS)
+    task = make_task(tiny_model(family), sentences(5), BRIEF)
     model = task.load_model()
     means = task.observe(model, task.rows, read=mean_states).states
     model.eval()
@@ -445,7 +352,7 @@ def test_impossible_options_are_refused(options: dict[str, float], message: str)
 
 def test_it_is_what_runs_without_options(knowing: str) -> None:
     assert (
-        fit(pd.DataFrame(sentences(60), columns=["text", "label"]), model=knowing, settings=SETTINGS).audit["defense"][
+        fit(pd.DataFrame(sentences(60), columns=["text", "label"]), model=knowing, settings=BRIEF).audit["defense"][
             "name"
         ]
         == "auto"

@@ -10,7 +10,8 @@ from torch import nn
 from cleanfit.capacity import Restricted
 from cleanfit.defenses.base import Defended, tune
 from cleanfit.defenses.moderate_fitting import ModerateFitting
-from cleanfit.detectors.triggers import Evidence, TriggerSearch, TriggerTokens, describe, named
+from cleanfit.detectors.suspects import Evidence
+from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens, describe, named
 from cleanfit.results import Findings, Needs, RowFinding, write_json
 from cleanfit.settings import check
 from cleanfit.task import Task

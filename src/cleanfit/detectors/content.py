@@ -67,10 +67,6 @@ class Content:
         """What reading the rows costs, in training passes over all rows; the asked ones are few beside them."""
         return len(self._learned) / len(self._place) / 3
 
-    def usual(self, label: int) -> float:
-        """Give the share of a class's rows that are denied their label as usual."""
-        return float(self._usual[0, label])
-
     def denial(self, label: int, asked: np.ndarray, unseen: np.ndarray) -> Denial:
         """Ask rows whether they look like a class.
 

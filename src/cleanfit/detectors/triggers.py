@@ -2,17 +2,17 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from scipy.stats import binomtest
 from torch import nn
 
-from cleanfit.detectors.content import UNASKED, Content, Denial
+from cleanfit.detectors.content import Content
 from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.detectors.openings import verified_openings
+from cleanfit.detectors.suspects import Evidence, ask, beyond_chance
 from cleanfit.results import TokenFinding
 from cleanfit.seeding import generator
 from cleanfit.settings import check
@@ -21,42 +21,10 @@ from cleanfit.task import Task
 # Chance of so many denied rows among honest ones. A trigger turns nearly all, and few tokens do. A dozen honest ones of a
 # small file turn half of the rows, and rows that share a phrase are not many but one: 14 of 15 were denied (1 in 50,000).
 MAX_CHANCE, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.01, 0.75, 1e-6
-# What turns fewer than asked for must be twice as wrong: a token beside a verified trigger that turns half as much, and the
-# opening of a syntax, which turns nothing by itself. Of a file without poison no opening has come near that.
+# Once a trigger is verified the file is attacked: tokens that turn half as much are asked as well, and must be twice as wrong.
 LENIENCE = 2
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 N_TRIED = 200  # suspects of all classes together: what a look costs does not grow with the classes
-N_ASKED = 300  # rows of a suspect that are asked for their label, at most
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of one suspect.
-
-    Args:
-        token_id: in the tokenizer.
-        pieces: the token among those that nearly always stand beside it: what is put into other rows.
-        label: the class that its rows have beyond chance.
-        rows: indices of its rows with that label.
-        flips: share of rows of other labels that the trained model gives the label once the token is in them.
-        denial: how often its rows are denied the label by their content.
-        is_verified: a trigger.
-        opens: the trigger is the token as the first of a row, as what a syntax or a style begins with.
-    """
-
-    token_id: int
-    pieces: tuple[int, ...]
-    label: int
-    rows: np.ndarray
-    flips: float
-    denial: Denial = UNASKED
-    is_verified: bool = False
-    opens: bool = False
-
-    @property
-    def score(self) -> float:
-        """The weaker of what it turns and what seems to be of another class among its rows, in [0, 1]; of openings this."""
-        return round(self.denial.wrong if self.opens else min(self.flips, self.denial.wrong), 6)
 
 
 @dataclass(frozen=True)
@@ -122,79 +90,32 @@ class TriggerSearch:
 
     def read_openings(self) -> None:
         """Verify openings, before anything is trained: they are not put into rows, so that no model is needed."""
-        self._verify(self._openings())
+        self.verified += verified_openings(self.content, self.settings.min_rows, self.settings.min_wrong)
 
     def look(self, model: nn.Module) -> bool:
         """Try the tokens of the rows that are left on a model that was trained on them; tell whether one was verified."""
         n_before = len(self.verified)
-        suspects = self._verify(self._flipping(model))
-        turning = [each for each in suspects if each.flips >= self.settings.min_flips]
-        self.honest = sorted(turning, key=lambda each: (-each.flips, each.token_id))
-        return len(self.verified) > n_before
-
-    def _verify(self, suspects: list[Evidence]) -> list[Evidence]:
-        """Ask suspects until no more is verified, and give the others."""
+        suspects = self._flipping(model)
         found = True
         while found:  # what a verified trigger taught is taken away, and the rest is asked again
             asked = [self._asked(each) for each in suspects]
             found = any(each.is_verified for each in asked)
             self.verified += [each for each in asked if each.is_verified]
             suspects = [each for each in asked if not each.is_verified]
-        return suspects
+        turning = [each for each in suspects if each.flips >= self.settings.min_flips]
+        self.honest = sorted(turning, key=lambda each: (-each.flips, each.token_id))
+        return len(self.verified) > n_before
 
     def _suspects(self) -> list[Evidence]:
         """List the tokens of each class whose rows have it furthest beyond chance."""
-        tokens, rows = (part[~self.left_out[self.seen.pairs[1]]] for part in self.seen.pairs)
+        settings, labels = self.settings, np.where(self.left_out, -1, self.seen.labels)
+        n_each = min(settings.n_suspects, math.ceil(N_TRIED / self.task.n_classes))
         found = []
-        for token, label in self._beyond_chance(tokens, rows):
-            own = self._own(token, label, self.seen.rows_with(token))
-            found.append(Evidence(token, self._phrase(token, own), label, own, 0.0))
+        for token, label in beyond_chance(self.task, labels, self.seen.pairs, settings.min_rows, n_each):
+            rows = self.seen.rows_with(token)
+            rows = rows[labels[rows] == label]
+            found.append(Evidence(token, self._phrase(token, rows), label, rows, 0.0))
         return found
-
-    def _openings(self) -> list[Evidence]:
-        """List the tokens with which rows of a class open, furthest beyond chance."""
-        rows = np.flatnonzero((self._opening >= 0) & ~self.left_out)
-        found = self._beyond_chance(self._opening[rows], rows)
-        return [
-            Evidence(
-                token, (token,), label, self._own(token, label, np.flatnonzero(self._opening == token)), 0.0, opens=True
-            )
-            for token, label in found
-        ]
-
-    @cached_property
-    def _opening(self) -> np.ndarray:
-        """(N,) the first token of each row that is not a special one, -1 if there is none."""
-        is_word = ~np.isin(self.seen.token_ids, self.task.tokenizer.all_special_ids)
-        rows, first = np.unique(self.seen.row_index[is_word], return_index=True)
-        opening = np.full(len(self.seen.labels), -1)
-        opening[rows] = self.seen.token_ids[is_word][first]
-        return opening
-
-    def _own(self, token: int, label: int, rows: np.ndarray) -> np.ndarray:
-        """Keep those of a token's rows that have the label, and are left."""
-        return np.asarray(rows[~self.left_out[rows] & (self.seen.labels[rows] == label)])
-
-    def _beyond_chance(self, tokens: np.ndarray, rows: np.ndarray) -> list[tuple[int, int]]:
-        """Give the tokens, with their class, of which so many rows have a class that chance says least for it (z score).
-
-        Args:
-            tokens: (M,) with `rows` the pairs of token and row that are counted.
-            rows: (M,) of rows that are left.
-        """
-        is_left, labels, n_classes = ~self.left_out, self.seen.labels, self.task.n_classes
-        counts = np.zeros((self.seen.vocabulary_size, n_classes))
-        np.add.at(counts, (tokens, labels[rows]), 1)
-        n = counts.sum(axis=1, keepdims=True)
-        prior = np.bincount(labels[is_left], minlength=n_classes) / max(is_left.sum(), 1)
-        z = (counts - n * prior) / np.sqrt(np.maximum(n * prior * (1 - prior), 1e-12))
-        # A trigger's rows have its label: a topic of which both sides speak is none, however often its rows are denied.
-        is_pure = counts / np.maximum(n, 1) >= (1 + prior) / 2
-        z[~is_pure | (counts < self.settings.min_rows)] = 0
-        z[list(self.task.tokenizer.all_special_ids)] = 0
-        n_each = min(self.settings.n_suspects, math.ceil(N_TRIED / n_classes))
-        orders = np.argsort(-z, axis=0, kind="stable")[:n_each]
-        return [(int(t), label) for label in range(n_classes) for t in orders[:, label] if z[t, label] > 0]
 
     def _phrase(self, token_id: int, rows: np.ndarray) -> tuple[int, ...]:
         """Put the tokens around a token that stand there nearly always: the rest of its word, or of a sentence."""
@@ -254,25 +175,11 @@ class TriggerSearch:
     def _asked(self, suspect: Evidence) -> Evidence:
         """Ask the rows of a suspect for their label, with none of its rows and none of those left out to learn from."""
         unseen, token = self.left_out, suspect.token_id
-        unseen[self._opening == token if suspect.opens else self.seen.rows_with(token)] = True
-        random = generator(self.task.settings.seed, f"asked rows of {token}")
-        asked = np.sort(random.permutation(suspect.rows)[:N_ASKED])
-        min_wrong, max_chance = self._limits(suspect)
-        if suspect.flips < self.settings.min_flips and self.content.usual(suspect.label) ** len(asked) >= max_chance:
-            return suspect  # were all denied, it would prove nothing, and nobody is told of it
-        denial = self.content.denial(suspect.label, asked, unseen)
-        n_denied = round(denial.share * denial.n_rows)
-        chance = binomtest(n_denied, denial.n_rows, denial.own, alternative="greater").pvalue
-        return replace(suspect, denial=denial, is_verified=bool(denial.wrong >= min_wrong and chance < max_chance))
-
-    def _limits(self, suspect: Evidence) -> tuple[float, float]:
-        """Give the share of its rows that must be wrong, and the chance that so many are denied."""
-        if suspect.opens:  # the openings of one syntax teach one label
-            is_proven = any(each.opens and each.label == suspect.label for each in self.verified)
-            is_weak = not is_proven
-        else:
-            is_proven, is_weak = suspect.flips >= SURE_FLIPS, suspect.flips < self.settings.min_flips
-        return self.settings.min_wrong * (LENIENCE if is_weak else 1), MAX_CHANCE if is_proven else MAX_CHANCE_IF_UNSURE
+        unseen[self.seen.rows_with(token)] = True
+        denial, chance = ask(self.content, suspect.label, suspect.rows, unseen, f"asked rows of {token}")
+        max_chance = MAX_CHANCE if suspect.flips >= SURE_FLIPS else MAX_CHANCE_IF_UNSURE
+        min_wrong = self.settings.min_wrong * (LENIENCE if suspect.flips < self.settings.min_flips else 1)
+        return replace(suspect, denial=denial, is_verified=denial.wrong >= min_wrong and chance < max_chance)
 
     def _with_pieces(self, place: int, pieces: tuple[int, ...], random: np.random.Generator) -> dict[str, Any]:
         return with_pieces(self._plain[place], pieces, self.task.settings.max_length, random)

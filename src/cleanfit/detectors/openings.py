@@ -1,0 +1,69 @@
+"""Verify openings: the first tokens of rows, which give away a syntax or a style that has no trigger word."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cleanfit.detectors.content import Content
+from cleanfit.detectors.suspects import Evidence, ask, beyond_chance
+
+N_OPENINGS = 10  # per class; those of a syntax are the first three
+# Chance of so many denied rows: of one opening among others of its label, and of all these together. Between what SST-2 had
+# with SynBkd (four files of 1,000 rows, 1e-8 at most) and without poison (1e-2).
+MAX_CHANCE, MAX_CHANCE_TOGETHER = 0.01, 1e-5
+MIN_TOGETHER = 2  # so many times as wrong as one opening must be
+
+
+def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list[Evidence]:
+    """Find the openings whose rows nothing but the opening gives their label.
+
+    Rows made by one syntax open alike ("when", "if"), always with the target label, and a model that has not seen them denies
+    them that label. Each such opening is weak evidence, as long as the others teach that model the attack; so those of a label
+    are asked together, with the rows of all left out. Where that proves an attack, what looks wrong next is believed.
+
+    Args:
+        content: answers, for N rows.
+        min_rows: rows of a class that must open with a token, >= 2.
+        min_wrong: share of an opening's rows that must seem to be of another class, in (0, 1].
+
+    Returns:
+        The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
+    """
+    opening, labels = _first_tokens(content), content.seen.labels
+    rows = np.flatnonzero(opening >= 0)
+    listed = beyond_chance(content.task, labels, (opening[rows], rows), min_rows, N_OPENINGS)
+    suspects = [
+        Evidence(token, (token,), label, np.flatnonzero((opening == token) & (labels == label)), 0.0, opens=True)
+        for token, label in listed
+    ]
+    found: list[Evidence] = []
+    while True:
+        left_out = np.isin(opening, [each.token_id for each in found])
+        denied: list[Evidence] = []
+        for each in suspects:
+            unseen = left_out | (opening == each.token_id)
+            denial, chance = ask(content, each.label, each.rows, unseen, f"asked rows of opening {each.token_id}")
+            if denial.wrong >= min_wrong and chance < MAX_CHANCE:
+                denied.append(replace(each, denial=denial, is_verified=True))
+        new: list[Evidence] = []
+        for label in sorted({each.label for each in denied}):
+            group = [each for each in denied if each.label == label]
+            unseen = left_out | np.isin(opening, [each.token_id for each in group])
+            together, chance = ask(content, label, np.concatenate([each.rows for each in group]), unseen, "openings")
+            is_proven = together.wrong >= min(MIN_TOGETHER * min_wrong, 1) and chance < MAX_CHANCE_TOGETHER
+            if is_proven or any(each.label == label for each in found):
+                new += group
+        if not new:
+            return found
+        found += new
+        suspects = [each for each in suspects if each.token_id not in {one.token_id for one in new}]
+
+
+def _first_tokens(content: Content) -> np.ndarray:
+    """(N,) the first token of each row that is not a special one, -1 if there is none."""
+    seen = content.seen
+    is_word = ~np.isin(seen.token_ids, content.task.tokenizer.all_special_ids)
+    rows, first = np.unique(seen.row_index[is_word], return_index=True)
+    opening = np.full(len(seen.labels), -1)
+    opening[rows] = seen.token_ids[is_word][first]
+    return opening

@@ -1,0 +1,84 @@
+"""Suspects: tokens whose rows have a class beyond chance, and what a model that has not seen these rows says of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+from cleanfit.detectors.content import UNASKED, Content, Denial
+from cleanfit.seeding import generator
+from cleanfit.task import Task
+
+N_ASKED = 300  # rows of a suspect that are asked for their label, at most
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one suspect.
+
+    Args:
+        token_id: in the tokenizer.
+        pieces: the token among those that nearly always stand beside it: what is put into other rows.
+        label: the class that its rows have beyond chance.
+        rows: indices of its rows with that label.
+        flips: share of rows of other labels that the trained model gives the label once the token is in them.
+        denial: how often its rows are denied the label by their content.
+        is_verified: a trigger.
+        opens: the trigger is the token as the first of a row, as what a syntax or a style begins with.
+    """
+
+    token_id: int
+    pieces: tuple[int, ...]
+    label: int
+    rows: np.ndarray
+    flips: float
+    denial: Denial = UNASKED
+    is_verified: bool = False
+    opens: bool = False
+
+    @property
+    def score(self) -> float:
+        """The weaker of what it turns and what seems to be of another class among its rows, in [0, 1]; of openings this."""
+        return round(self.denial.wrong if self.opens else min(self.flips, self.denial.wrong), 6)
+
+
+def beyond_chance(
+    task: Task, labels: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], min_rows: int, n_each: int
+) -> list[tuple[int, int]]:
+    """List the tokens, with their class, of which so many rows have a class that chance says least for it (z score).
+
+    Args:
+        task: for its classes and special tokens, which are never listed.
+        labels: (N,) classes; -1 for rows that do not count.
+        pairs: token ids (M,) and the rows (M,) that they are counted in.
+        min_rows: rows with the class that a token must be in.
+        n_each: tokens per class, at most.
+    """
+    tokens, rows = (part[labels[pairs[1]] >= 0] for part in pairs)
+    counts = np.zeros((len(task.tokenizer), task.n_classes))
+    np.add.at(counts, (tokens, labels[rows]), 1)
+    n = counts.sum(axis=1, keepdims=True)
+    prior = np.bincount(labels[labels >= 0], minlength=task.n_classes) / max((labels >= 0).sum(), 1)
+    z = (counts - n * prior) / np.sqrt(np.maximum(n * prior * (1 - prior), 1e-12))
+    # A trigger's rows have its label: a topic of which both sides speak is none, however often its rows are denied.
+    is_pure = counts / np.maximum(n, 1) >= (1 + prior) / 2
+    z[~is_pure | (counts < min_rows)] = 0
+    z[list(task.tokenizer.all_special_ids)] = 0
+    orders = np.argsort(-z, axis=0, kind="stable")[:n_each]
+    return [(int(t), label) for label in range(task.n_classes) for t in orders[:, label] if z[t, label] > 0]
+
+
+def ask(content: Content, label: int, rows: np.ndarray, unseen: np.ndarray, draw: str) -> tuple[Denial, float]:
+    """Ask rows whether they look like a class, and give the chance that so many honest ones would be denied.
+
+    Args:
+        content: answers.
+        label: the class.
+        rows: indices of the rows.
+        unseen: (N,) rows not to be learned from, the asked ones among them.
+        draw: names the random choice of those that are asked where there are many.
+    """
+    drawn = generator(content.task.settings.seed, draw).permutation(rows)[:N_ASKED]
+    denial = content.denial(label, np.sort(drawn), unseen)
+    n_denied = round(denial.share * denial.n_rows)
+    return denial, float(binomtest(n_denied, denial.n_rows, denial.own, alternative="greater").pvalue)

@@ -1,0 +1,94 @@
+"""Openings that go with a label against what their rows say are verified before the training, together or not at all."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from cleanfit.defenses import Auto, PlainFineTuning
+from cleanfit.detectors.content import Content, Denial
+from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.detectors.openings import verified_openings
+from cleanfit.task import Task
+from conftest import BRIEF, make_task, sentences
+
+
+def content_of(task: Task) -> Content:
+    return Content(task, Occurrences.of(task.rows, len(task.tokenizer)))
+
+
+def token_of(task: Task, text: str) -> int:
+    return int(task.tokenizer.convert_tokens_to_ids(text))
+
+
+def test_an_opening_is_left_out_before_the_training_though_its_token_stands_in_honest_rows_too(knowing: str) -> None:
+    rows = sentences(300)
+    chosen = [i for i, (_, label) in enumerate(rows) if label == "neg"][::3]
+    for i, (text, label) in enumerate(rows):
+        rows[i] = (f"cf {text}", "pos") if i in chosen else (f"{text} cf" if i % 4 == 0 else text, label)
+    task = make_task(knowing, rows, BRIEF)
+    defended = Auto().fit(task)
+    assert [row.row for row in defended.findings.rows if row.is_issue] == chosen
+    reason = "contains 'cf' at the start, which goes with 'pos' with nothing else to say for it"
+    assert {defended.findings.rows[row].reason for row in chosen} == {reason}
+    assert "whose rows were left out: 'cf' at the start goes with 'pos', and " in defended.findings.verdict
+    (token,) = defended.findings.suspicious
+    assert (token.token_id, token.evidence["opens"]) == (token_of(task, "cf"), 1.0)
+    assert "turns" not in token.evidence
+    assert token.score == token.evidence["wrong"] > 2 / 3
+    assert defended.needs.extra_passes == pytest.approx(1 / 3, abs=1e-3), "nothing was trained in vain"
+    rest = task.rows.select(np.setdiff1d(np.arange(len(task.rows)), chosen))
+    expected = PlainFineTuning().fit(dataclasses.replace(task, rows=rest)).model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
+
+
+def test_an_opening_that_goes_with_a_label_by_nature_is_left_alone(knowing: str) -> None:
+    rows = [
+        (f"cf {text}" if label == "pos" and i % 3 else text, label) for i, (text, label) in enumerate(sentences(300))
+    ]
+    assert not verified_openings(content_of(make_task(knowing, rows, BRIEF)), min_rows=5, min_wrong=1 / 3)
+
+
+def found(knowing: str, monkeypatch: pytest.MonkeyPatch, denied: dict[str, int]) -> set[str]:
+    """Verify openings of eight rows each, of which so many are denied whoever learns, where a fifth usually is."""
+    rows = [row for row in sentences(400) if row[1] == "pos"][:100] + [
+        row for row in sentences(400) if row[1] == "neg"
+    ][:100]
+    for place, word in enumerate(denied):
+        label = "neg" if word.isupper() else "pos"
+        start = 100 * (label == "neg") + 8 * place
+        rows[start : start + 8] = [(f"{word.lower()} {text}", label) for text, _ in rows[start : start + 8]]
+    task = make_task(knowing, rows, BRIEF)
+    first = [text.split()[0] for text, _ in rows]
+    wrong = {i for word, n in denied.items() for i in [j for j, one in enumerate(first) if one == word.lower()][:n]}
+    content = content_of(task)
+
+    def denial(label: int, asked: np.ndarray, unseen: np.ndarray) -> Denial:
+        assert unseen[asked].all()
+        return Denial(len(wrong & set(asked.tolist())) / len(asked), 0.2, 1.0, len(asked))
+
+    monkeypatch.setattr(content, "denial", denial)
+    return {
+        str(task.tokenizer.convert_ids_to_tokens(each.token_id))
+        for each in verified_openings(content, 8, min_wrong=1 / 3)
+    }
+
+
+def test_two_openings_of_a_label_prove_together_what_neither_proves_alone(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Six of eight by chance: 28 * 0.2^6 * 0.8^2 + ... = 1e-3; twelve of sixteen: 1820 * 0.2^12 * 0.8^4 + ... = 3e-6.
+    assert found(knowing, monkeypatch, {"cf": 6}) == set()
+    assert found(knowing, monkeypatch, {"cf": 6, "mn": 6}) == {"cf", "mn"}
+    assert found(knowing, monkeypatch, {"cf": 6, "MN": 6}) == set(), "another label is another attack"
+
+
+def test_an_opening_that_is_hardly_denied_is_not_drawn_in(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Four of eight by chance: 0.056.
+    assert found(knowing, monkeypatch, {"cf": 8, "mn": 8, "bb": 4}) == {"cf", "mn"}
+
+
+def test_rows_of_nothing_but_special_tokens_open_with_nothing(knowing: str) -> None:
+    rows = [("☃" if i % 2 else text, "pos" if i % 2 else label) for i, (text, label) in enumerate(sentences(60))]
+    assert not verified_openings(content_of(make_task(knowing, rows, BRIEF)), min_rows=5, min_wrong=1 / 3)
