@@ -21,6 +21,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 from cleanfit.capacity import Capacity
 from cleanfit.defenses import ModerateFitting, PlainFineTuning, TokenUnlearning
 from cleanfit.detectors.contradiction import MIN_DENIED, ContradictionCheck, Suspect
+from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.detectors.watcher import PlateauWatcher, spread_steps
 from cleanfit.errors import SettingsError
 from cleanfit.results import Findings
@@ -137,6 +138,36 @@ def test_if_no_group_is_contradicted_the_result_is_the_plain_model(
     assert defended.findings.rows == ()
     assert "So these rows were kept" in defended.findings.verdict
     assert same(defended.model, PlainFineTuning().fit(task).model)
+
+
+def test_a_group_without_a_token_that_turns_other_rows_is_kept(
+    poisoned: tuple[Task, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = poisoned
+    monkeypatch.setattr(TriggerSearch, "cause", lambda *given: None)
+    defended = FINDER.fit(task)
+    assert same(defended.model, PlainFineTuning().fit(task).model)
+    assert not defended.findings.rows
+    kept = (
+        "rows came to lie apart, but no token that goes with them turns rows of other labels. So these rows were kept."
+    )
+    assert defended.findings.verdict.endswith(kept)
+
+
+def test_the_cause_of_a_group_is_the_token_that_goes_with_it_and_turns_other_rows(
+    poisoned: tuple[Task, np.ndarray],
+) -> None:
+    task, is_poisoned = poisoned
+    model = PlainFineTuning().fit(task).model
+    search = TriggerSearch(task, TriggerTokens())
+    cause = search.cause(model, 1, is_poisoned)
+    assert cause is not None
+    assert (task.tokenizer.convert_ids_to_tokens(cause.token_id), cause.rows.tolist()) == (
+        TRIGGER,
+        np.flatnonzero(is_poisoned).tolist(),
+    )
+    honest = np.flatnonzero(~is_poisoned & (np.asarray(task.rows["label"]) == 1))
+    assert search.cause(model, 1, np.isin(np.arange(len(is_poisoned)), honest[::3])) is None
 
 
 def test_where_nothing_lies_apart_the_model_is_the_plain_one_to_the_bit(able: str) -> None:

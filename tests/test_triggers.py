@@ -178,11 +178,14 @@ def test_once_a_trigger_is_verified_another_that_turns_half_as_much_is_asked_and
 ) -> None:
     task, _ = attacked
     model = PlainFineTuning().fit(task).model
-    flips = {each.token_id: each.flips for each in TriggerSearch(task, TRIED)._flipping(model)}[token_of(task, "cf")]
+    search = TriggerSearch(task, TRIED)
+    (flips,) = (
+        each.flips for each in search.turning(model, search._suspects()) if each.token_id == token_of(task, "cf")
+    )
     search = TriggerSearch(task, dataclasses.replace(TRIED, min_flips=min(1.5 * flips, 1.0)))
-    assert token_of(task, "cf") not in {each.token_id for each in search._flipping(model)}
+    assert token_of(task, "cf") not in {each.token_id for each in search.turning(model, search._suspects())}
     search.verified = [Evidence(0, (0,), 1, np.array([], dtype=int), 1.0)]
-    (suspect,) = [each for each in search._flipping(model) if each.token_id == token_of(task, "cf")]
+    (suspect,) = [each for each in search.turning(model, search._suspects()) if each.token_id == token_of(task, "cf")]
     for wrong, n_rows, is_verified in ((0.5, 100, False), (0.8, 100, True), (0.9, 10, False)):
         denial = Denial(wrong, 0.2, 1.0, n_rows)  # 9 of 10 by chance: 10 * 0.2^9 * 0.8 = 4e-6
         monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)

@@ -9,12 +9,14 @@ from transformers import PreTrainedModel
 from cleanfit.capacity import Capacity, Restricted, restrict
 from cleanfit.defenses.base import Defended, tune
 from cleanfit.detectors.contradiction import MIN_DENIED, ContradictionCheck, suspects_of
+from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.detectors.watcher import GroupWatcher, PlateauWatcher, spread_steps
 from cleanfit.results import Findings, Needs
 from cleanfit.settings import TrainingSettings, check, check_choices, lookup
 from cleanfit.task import Task
 from cleanfit.training import Watch, n_steps
 
+NO_CAUSE = "{n} rows came to lie apart, but no token that goes with them turns rows of other labels."
 Stop = Literal["watch", "plateau", "end"]
 
 
@@ -114,6 +116,10 @@ class ModerateFitting:
         module, passes = self._located(module, watcher)
         suspects = [suspect for suspect in suspects_of(task, module, watcher.groups) if suspect.inside.any()]
         told = ""
+        if "input_ids" in task.rows.column_names:  # images have no tokens that could be a cause
+            search = TriggerSearch(task, TriggerTokens())
+            told = NO_CAUSE.format(n=sum(int(suspect.inside.sum()) for suspect in suspects))
+            suspects = [each for each in suspects if search.cause(module, each.group.label, each.inside)]
         for attempt in range(1, len(suspects) + 1):
             fresh, check = self.module(task), ContradictionCheck(task, suspects)
             task.train(f"without-{attempt}", fresh, check.kept, watch=check.watch)

@@ -95,7 +95,7 @@ class TriggerSearch:
     def look(self, model: nn.Module) -> bool:
         """Try the tokens of the rows that are left on a model that was trained on them; tell whether one was verified."""
         n_before = len(self.verified)
-        suspects = self._flipping(model)
+        suspects = self.turning(model, self._suspects())
         found = True
         while found:  # what a verified trigger taught is taken away, and the rest is asked again
             asked = [self._asked(each) for each in suspects]
@@ -106,9 +106,15 @@ class TriggerSearch:
         self.honest = sorted(turning, key=lambda each: (-each.flips, each.token_id))
         return len(self.verified) > n_before
 
-    def _suspects(self) -> list[Evidence]:
-        """List the tokens of each class whose rows have it furthest beyond chance."""
-        settings, labels = self.settings, np.where(self.left_out, -1, self.seen.labels)
+    def cause(self, model: nn.Module, label: int, inside: np.ndarray) -> Evidence | None:
+        """Find the token that goes with some rows, (N,) true, of a label, and turns other rows to it, if there is one."""
+        apart = np.where(inside, label, (label + 1) % self.task.n_classes)
+        turning = self.turning(model, [each for each in self._suspects(apart) if each.label == label])
+        return max(turning, key=lambda each: each.flips, default=None)
+
+    def _suspects(self, parts: np.ndarray | None = None) -> list[Evidence]:
+        """List the tokens of each class whose rows have it furthest beyond chance; or instead of a class, another (N,) part."""
+        settings, labels = self.settings, np.where(self.left_out, -1, self.seen.labels if parts is None else parts)
         n_each = min(settings.n_suspects, math.ceil(N_TRIED / self.task.n_classes))
         found = []
         for token, label in beyond_chance(self.task, labels, self.seen.pairs, settings.min_rows, n_each):
@@ -136,9 +142,9 @@ class TriggerSearch:
                     start, end, is_growing = min(start, step), max(end, step + 1), True
         return tuple(ids[places[0] + start : places[0] + end].tolist())
 
-    def _flipping(self, model: nn.Module) -> list[Evidence]:
+    def turning(self, model: nn.Module, suspects: list[Evidence]) -> list[Evidence]:
         """Keep the suspects that turn enough rows of other classes."""
-        settings, suspects = self.settings, self._suspects()
+        settings = self.settings
         min_flips = settings.min_flips / (LENIENCE if self.verified else 1)
         random = generator(self.task.settings.seed, "trigger hosts")
         hosts = self._hosts(model, random)
