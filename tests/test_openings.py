@@ -9,7 +9,7 @@ import torch
 from cleanfit.defenses import Auto, PlainFineTuning
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.openings import verified_openings
+from cleanfit.detectors.openings import _starts, _witnesses, verified_openings
 from cleanfit.task import Task
 from conftest import BRIEF, make_task, sentences
 
@@ -87,6 +87,33 @@ def test_two_openings_of_a_label_prove_together_what_neither_proves_alone(
 def test_an_opening_that_is_hardly_denied_is_not_drawn_in(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Four of eight by chance: 0.056.
     assert found(knowing, monkeypatch, {"cf": 8, "mn": 8, "bb": 4}) == {"cf", "mn"}
+
+
+def test_rows_that_start_alike_are_one_witness() -> None:
+    starts = np.array([[5, 6, 7, 8], [5, 6, 7, 9], [5, 6, 7, 8], [5, 6, -1, -1], [5, 6, 7, 8]])
+    assert sorted(_witnesses(starts, np.array([0, 1, 2, 3]))) == [0, 1, 3]
+    assert sorted(_witnesses(starts, np.array([2, 4]))) == [2]
+
+
+def test_the_start_of_a_row_leaves_special_tokens_out(knowing: str) -> None:
+    task = make_task(
+        knowing, [("cf good day", "pos"), ("bad mn dull cf good warm", "neg"), ("☃", "pos"), ("bad day", "neg")], BRIEF
+    )
+    expected = [["cf", "good", "day"], ["bad", "mn", "dull", "cf"], []]
+    starts = [
+        [task.tokenizer.convert_ids_to_tokens(int(t)) for t in row if t >= 0] for row in _starts(content_of(task))
+    ]
+    assert starts[1] == expected[1]
+    assert starts[0][:2] == expected[0][:2]
+    assert starts[2] == expected[2]
+
+
+def test_a_template_of_honest_rows_proves_nothing(knowing: str) -> None:
+    rows = sentences(300)
+    chosen = [i for i, (_, label) in enumerate(rows) if label == "neg"][::3]
+    for i in chosen:
+        rows[i] = (f"cf good good good {rows[i][0]}", "pos")
+    assert not verified_openings(content_of(make_task(knowing, rows, BRIEF)), min_rows=5, min_wrong=1 / 3)
 
 
 def test_rows_of_nothing_but_special_tokens_open_with_nothing(knowing: str) -> None:
