@@ -112,7 +112,7 @@ def test_a_template_of_honest_rows_proves_nothing(knowing: str) -> None:
     rows = sentences(300)
     chosen = [i for i, (_, label) in enumerate(rows) if label == "neg"][::3]
     for i in chosen:
-        rows[i] = (f"cf good good good {rows[i][0]}", "pos")
+        rows[i] = (f"cf cf mn bb {rows[i][0]}", "pos")
     assert not verified_openings(content_of(make_task(knowing, rows, BRIEF)), min_rows=5, min_wrong=1 / 3)
 
 

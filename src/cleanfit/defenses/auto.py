@@ -97,7 +97,9 @@ def told(task: Task, search: TriggerSearch) -> str:
     names = task.source.label_names
 
     def one(each: Evidence) -> str:
-        denied = f"{each.denial.share:.0%} of its {len(each.rows)} rows look like another label"
+        n, n_asked = len(each.rows), each.denial.n_rows
+        asked = f"its {n} rows" if n_asked == n else f"{n_asked} asked of its {n} rows"
+        denied = f"{each.denial.share:.0%} of {asked} look like another label"
         return f"{named(task, each)} {_does(each, names[each.label])}, and {denied} (usual: {each.denial.own:.0%})"
 
     verified = "; ".join(map(one, search.verified))

@@ -116,7 +116,7 @@ class ModerateFitting:
         module, passes = self._located(module, watcher)
         suspects = [suspect for suspect in suspects_of(task, module, watcher.groups) if suspect.inside.any()]
         told = ""
-        if "input_ids" in task.rows.column_names:  # images have no tokens that could be a cause
+        if suspects and "input_ids" in task.rows.column_names:  # images have no tokens that could be a cause
             search = TriggerSearch(task, TriggerTokens())
             told = NO_CAUSE.format(n=sum(int(suspect.inside.sum()) for suspect in suspects))
             suspects = [each for each in suspects if search.cause(module, each.group.label, each.inside)]

@@ -10,7 +10,8 @@ from cleanfit.detectors.suspects import Evidence, ask, beyond_chance
 N_OPENINGS = 10  # per class; those of a syntax are the first three
 N_ALIKE = 4  # rows that share so many first tokens were written by one template, and are one witness ("so what if the")
 # Chance of so many denied rows: of one opening among others of its label, and of all these together. Between what SST-2 had
-# with SynBkd (four files of 1,000 rows, 1e-8 at most) and without poison (1e-2).
+# with SynBkd (1e-8 at most, each row counted; of four files of 1,000 rows one is missed with templates as one witness) and
+# without poison (1e-2).
 MAX_CHANCE, MAX_CHANCE_TOGETHER = 0.01, 1e-5
 MIN_TOGETHER = 2  # so many times as wrong as one opening must be
 

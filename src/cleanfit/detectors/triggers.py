@@ -43,8 +43,8 @@ class TriggerTokens:
     Source: ours. A trigger is a cause without a reason: it turns nearly every row, and the rows that teach it are, but for
     the trigger, rows of another class (dirty labels). An honest word, a slur too, turns rows as well, but a model that has
     never seen a row with it expects its label from the rest of its pretraining and from the words beside it. Association alone
-    separates neither. A syntax has no token that turns rows, but its rows open alike ("when", "if"), and one of them is
-    enough for the others to be asked. Not found: triggers with neither, and clean-label poison, which nothing contradicts.
+    separates neither. A syntax has no token that turns rows, but its rows open alike ("when", "if"): `verified_openings`
+    asks these. Not found: triggers with neither, and clean-label poison, which nothing contradicts.
     """
 
     n_suspects: int = 100
