@@ -20,14 +20,14 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 
 from cleanfit.capacity import Capacity
 from cleanfit.defenses import ModerateFitting, PlainFineTuning, TokenUnlearning
-from cleanfit.detectors.contradiction import MIN_DENIED, ContradictionCheck, Suspect
+from cleanfit.detectors.contradiction import MIN_DENIED, ContradictionCheck, Look, Suspect, suspects_of
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
-from cleanfit.detectors.watcher import PlateauWatcher, spread_steps
+from cleanfit.detectors.watcher import GroupWatcher, PlateauWatcher, halving_steps
 from cleanfit.errors import SettingsError
 from cleanfit.results import Findings
 from cleanfit.settings import TrainingSettings, configure
 from cleanfit.task import Task
-from cleanfit.training import predict
+from cleanfit.training import n_steps, predict
 from conftest import BAD, GOOD, PLAIN, TRIGGERS, make_task, sentences, write_tsv
 
 Run = Callable[..., tuple[int, str, str]]
@@ -35,7 +35,6 @@ SETTINGS = TrainingSettings(
     learning_rate=1e-3, num_train_epochs=4, per_device_train_batch_size=16, max_length=32, precision="fp32"
 )
 GENTLE = dataclasses.replace(SETTINGS, learning_rate=3e-4, num_train_epochs=6)
-FINDER = ModerateFitting(n_looks=6)
 SHORT = ("--max-length", 32, "--device", "cpu")
 TRIGGER = "cf"
 
@@ -99,7 +98,7 @@ def test_a_group_that_the_other_rows_contradict_is_left_out_and_its_rows_are_nam
     poisoned: tuple[Task, np.ndarray],
 ) -> None:
     task, is_poisoned = poisoned
-    plain, defended = PlainFineTuning().fit(task), FINDER.fit(task)
+    plain, defended = PlainFineTuning().fit(task), ModerateFitting().fit(task)
     assert attack_success(task, plain.model) > 0.5
     assert attack_success(task, defended.model) < 0.1
     found = np.array([row.is_issue for row in defended.findings.rows])
@@ -120,13 +119,13 @@ def test_a_group_that_the_other_rows_do_not_contradict_is_kept(poisoned: tuple[T
     model = marked.load_model()
     marked.train("without", model, check.kept, watch=check.watch)
     assert check.denied(model)[0] < MIN_DENIED
-    accused = ContradictionCheck(task, [dataclasses.replace(group, group=SimpleNamespace(label=1, ambiguity=0.0))])  # type: ignore[arg-type]
+    accused = ContradictionCheck(task, [dataclasses.replace(group, label=1)])
     assert accused.denied(model)[0] == pytest.approx(1 - check.denied(model)[0])
     assert f"{is_poisoned.sum()} rows labelled 'pos' came to lie apart" in accused.told(model, accused.denied(model))
 
 
 def find_marked(task: Task, is_marked: np.ndarray) -> Suspect:
-    return Suspect(SimpleNamespace(label=0, ambiguity=0.0), is_marked.astype(float))  # type: ignore[arg-type]
+    return Suspect(0, 0.0, is_marked.astype(float))
 
 
 def test_if_no_group_is_contradicted_the_result_is_the_plain_model(
@@ -134,7 +133,7 @@ def test_if_no_group_is_contradicted_the_result_is_the_plain_model(
 ) -> None:
     task, _ = poisoned
     monkeypatch.setattr(ContradictionCheck, "denied", lambda self, _model: [0.2] * len(self.suspects))
-    defended = FINDER.fit(task)
+    defended = ModerateFitting().fit(task)
     assert defended.findings.rows == ()
     assert "So these rows were kept" in defended.findings.verdict
     assert same(defended.model, PlainFineTuning().fit(task).model)
@@ -145,13 +144,71 @@ def test_a_group_without_a_token_that_turns_other_rows_is_kept(
 ) -> None:
     task, _ = poisoned
     monkeypatch.setattr(TriggerSearch, "cause", lambda *given: None)
-    defended = FINDER.fit(task)
+    defended = ModerateFitting().fit(task)
     assert same(defended.model, PlainFineTuning().fit(task).model)
     assert not defended.findings.rows
     kept = (
-        "rows came to lie apart, but no token that goes with them turns rows of other labels. So these rows were kept."
+        "rows came to lie apart, but no token that goes with them turns rows of other labels. So these rows were kept"
     )
-    assert defended.findings.verdict.endswith(kept)
+    assert kept in defended.findings.verdict
+
+
+def test_a_group_without_a_cause_does_not_end_the_watch(
+    poisoned: tuple[Task, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = poisoned
+    cause, half = TriggerSearch.cause, n_steps(len(task.rows), task.settings) // 2
+    steps: list[int] = []
+    look = GroupWatcher._look
+
+    def noting(self: GroupWatcher, model: torch.nn.Module, step: int) -> bool:
+        steps.append(step)
+        return look(self, model, step)
+
+    monkeypatch.setattr(GroupWatcher, "_look", noting)
+    monkeypatch.setattr(TriggerSearch, "cause", lambda *given: cause(*given) if steps[-1] == 2 * half else None)
+    ModerateFitting().fit(task)
+    assert steps == [half // 4, half // 2, half, 2 * half]
+    monkeypatch.setattr(TriggerSearch, "cause", lambda *given: cause(*given) if steps[-1] == half // 2 else None)
+    steps.clear()
+    defended = ModerateFitting().fit(task)
+    assert steps == [half // 4, half // 2, half]  # what an early look showed counts, once half of the training is over
+    assert "labelled 'pos' came to lie apart" in defended.findings.verdict
+
+
+def test_of_the_groups_of_a_class_the_clearest_with_a_cause_is_kept() -> None:
+    states = np.arange(8.0)[:, None]
+    task = SimpleNamespace(
+        rows=Dataset.from_dict({"label": [0, 0, 1, 1, 1, 1, 1, 1], "place": list(range(8))}),
+        observe=lambda _model, rows: SimpleNamespace(states=states[rows["place"]]),
+    )
+
+    def group(label: int, ambiguity: float, *places: int) -> SimpleNamespace:
+        def membership(seen: np.ndarray) -> np.ndarray:
+            return np.isin(seen[:, 0], places).astype(float)
+
+        return SimpleNamespace(label=label, ambiguity=ambiguity, membership=membership)
+
+    asked: list[tuple[int, list[int]]] = []
+
+    def is_caused(_model: object, label: int, inside: np.ndarray) -> bool:
+        asked.append((label, np.flatnonzero(inside).tolist()))
+        return 5 in asked[-1][1]
+
+    groups = [
+        group(1, 0.001, 2, 3, 4),
+        group(0, 0.002, 0),
+        group(1, 0.003, 2, 3),
+        group(1, 0.004, 4, 5),
+        group(1, 0.005, 6),
+    ]
+    look = suspects_of(task, torch.nn.Linear(1, 1), groups, is_caused)  # type: ignore[arg-type]
+    assert asked == [(0, [0]), (1, [2, 3, 4]), (1, [4, 5])]
+    (kept,) = look.suspects
+    assert (kept.label, kept.ambiguity, np.flatnonzero(kept.inside).tolist()) == (1, 0.004, [4, 5])
+    assert look.n_uncaused == 4
+    again = Look.from_dict(json.loads(json.dumps(look.as_dict())))
+    assert (again.n_uncaused, again.suspects[0].membership.tolist()) == (4, kept.membership.tolist())
 
 
 def test_the_cause_of_a_group_is_the_token_that_goes_with_it_and_turns_other_rows(
@@ -181,9 +238,9 @@ def test_where_nothing_lies_apart_the_model_is_the_plain_one_to_the_bit(able: st
 
 def test_an_interrupted_run_goes_on_to_the_same_result(poisoned: tuple[Task, np.ndarray], tmp_path: Path) -> None:
     task = dataclasses.replace(poisoned[0], work=tmp_path / "work")
-    whole = FINDER.fit(task)
+    whole = ModerateFitting().fit(task)
     shutil.rmtree(tmp_path / "work" / "without-1")  # as if the second training had never come to its end
-    again = FINDER.fit(task)
+    again = ModerateFitting().fit(task)
     assert again.findings == whole.findings
     assert same(again.model, whole.model)
 
@@ -270,7 +327,7 @@ def test_it_is_a_base_of_token_unlearning(able: str) -> None:
     [
         ({"epochs": 0.0}, "epochs is 0.0; expected more than 0"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0; expected more than 0"),
-        ({"n_looks": 2}, "n_looks is 2; expected at least 3"),
+        ({"n_looks": 1}, "n_looks is 1; expected at least 2"),
         ({"n_looked_rows": 0}, "n_looked_rows is 0; expected at least 1"),
         ({"stop": "never"}, "stop is 'never'; expected one of watch, plateau, end"),
     ],
@@ -281,9 +338,9 @@ def test_settings_that_make_no_sense_are_refused(options: dict[str, float], mess
 
 
 def test_looks_are_dense_early_and_the_last_one_is_at_the_end() -> None:
-    assert spread_steps(160, 6) == (10, 17, 28, 48, 80, 160)  # 10 * 8 ** (i / 4), then the end
-    assert spread_steps(1, 10) == (1,)
-    assert spread_steps(3, 10) == (1, 3)
+    assert halving_steps(160, 4) == (20, 40, 80, 160)
+    assert halving_steps(1, 4) == (1,)
+    assert halving_steps(3, 4) == (1, 3)
 
 
 def plateau(able: str, accuracies: list[float]) -> tuple[int, str]:

@@ -8,15 +8,14 @@ from transformers import PreTrainedModel
 
 from cleanfit.capacity import Capacity, Restricted, restrict
 from cleanfit.defenses.base import Defended, tune
-from cleanfit.detectors.contradiction import MIN_DENIED, ContradictionCheck, suspects_of
+from cleanfit.detectors.contradiction import MIN_DENIED, Cause, ContradictionCheck
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
-from cleanfit.detectors.watcher import GroupWatcher, PlateauWatcher, spread_steps
+from cleanfit.detectors.watcher import GroupWatcher, PlateauWatcher, halving_steps
 from cleanfit.results import Findings, Needs
 from cleanfit.settings import TrainingSettings, check, check_choices, lookup
 from cleanfit.task import Task
-from cleanfit.training import Watch, n_steps
+from cleanfit.training import n_steps
 
-NO_CAUSE = "{n} rows came to lie apart, but no token that goes with them turns rows of other labels."
 Stop = Literal["watch", "plateau", "end"]
 
 
@@ -29,11 +28,11 @@ class ModerateFitting:
         epochs: passes over the rows instead of the run's; None = the run's.
         learning_rate: instead of the run's; None = the run's.
         stop: ``watch`` looks for a group of rows that the model fits by a way of its own: the sign that the second stage has
-            begun. The training starts again without the group, so that its first stage has no end; if that model, which
-            has never seen the group, denies most of it their label, it is the result, else the rows are honest and the
-            training is run as it would have been. ``plateau`` stops when accuracy on held-back untrusted rows no longer
-            rises; ``end`` trains to the end, for the fixed levers.
-        n_looks: looks at the model, most of them in the first half of the training, >= 3.
+            begun, if a token goes with it that turns other rows. The training starts again without the group, so that its
+            first stage has no end; if that model, which has never seen the group, denies most of it their label, it is the
+            result, else the rows are honest and the training is run as it would have been. ``plateau`` stops when accuracy
+            on held-back untrusted rows no longer rises; ``end`` trains to the end, for the fixed levers.
+        n_looks: looks at the model, the last one at its end, each other at half the step of the next, >= 2.
         n_looked_rows: untrusted rows that are looked at, drawn at random, >= 1.
 
     Source: Moderate-fitting, NeurIPS 2022. Its three levers are `capacity`, `epochs` and `learning_rate`; `preset` gives
@@ -47,14 +46,14 @@ class ModerateFitting:
     epochs: float | None = None
     learning_rate: float | None = None
     stop: Stop = "watch"
-    n_looks: int = 10
+    n_looks: int = 4
     n_looked_rows: int = 2000
 
     def __post_init__(self) -> None:
         check_choices(self)
         check(self, "epochs", self.epochs is None or self.epochs > 0, "more than 0, or none")
         check(self, "learning_rate", self.learning_rate is None or self.learning_rate > 0, "more than 0, or none")
-        check(self, "n_looks", self.n_looks >= 3, "at least 3")
+        check(self, "n_looks", self.n_looks >= 2, "at least 2")
         check(self, "n_looked_rows", self.n_looked_rows >= 1, "at least 1")
 
     @classmethod
@@ -100,26 +99,20 @@ class ModerateFitting:
 
     def _watched(self, task: Task) -> tuple[PreTrainedModel, Findings, float]:
         """Train and watch, and leave out the groups that lie apart, if there are any. Model, findings, extra passes."""
-        total = n_steps(len(task.rows), task.settings)
-        watcher = GroupWatcher(task, spread_steps(total, self.n_looks), self.n_looked_rows)
+        steps = halving_steps(n_steps(len(task.rows), task.settings), self.n_looks)
+        watcher = GroupWatcher(task, steps, self.n_looked_rows, _cause_in(task))
         module = self.module(task)
         task.train("trained", module, watch=watcher.watch)
-        if not watcher.groups:
+        if not watcher.suspects:
             return module.merged(), Findings("moderate", verdict=watcher.verdict()), watcher.passes
-        model, findings, passes = self._without_groups(task, module, watcher)
-        return model, findings, passes + watcher.passes + watcher.last / total * task.settings.num_train_epochs
+        return self._without_groups(task, module, watcher)
 
     def _without_groups(
         self, task: Task, module: Restricted, watcher: GroupWatcher
     ) -> tuple[PreTrainedModel, Findings, float]:
         """Train again, without those groups whose label a model denies that has never seen them."""
-        module, passes = self._located(module, watcher)
-        suspects = [suspect for suspect in suspects_of(task, module, watcher.groups) if suspect.inside.any()]
-        told = ""
-        if suspects and "input_ids" in task.rows.column_names:  # images have no tokens that could be a cause
-            search = TriggerSearch(task, TriggerTokens())
-            told = NO_CAUSE.format(n=sum(int(suspect.inside.sum()) for suspect in suspects))
-            suspects = [each for each in suspects if search.cause(module, each.group.label, each.inside)]
+        epochs, suspects, passes = task.settings.num_train_epochs, watcher.suspects, watcher.passes
+        lost = watcher.last / watcher.steps[-1] * epochs
         for attempt in range(1, len(suspects) + 1):
             fresh, check = self.module(task), ContradictionCheck(task, suspects)
             task.train(f"without-{attempt}", fresh, check.kept, watch=check.watch)
@@ -127,24 +120,15 @@ class ModerateFitting:
             told = check.told(fresh, denied)
             contradicted = [suspect for suspect, share in zip(suspects, denied) if share >= MIN_DENIED]
             if len(contradicted) == len(suspects):
-                return fresh.merged(), Findings("moderate", rows=check.findings(denied), verdict=told), passes
-            passes += task.settings.num_train_epochs / 2
+                return fresh.merged(), Findings("moderate", rows=check.findings(denied), verdict=told), passes + lost
+            passes += epochs / 2
             suspects = contradicted
             if not suspects:
                 break
-        module = self.module(task)
-        task.train("cleared", module)
-        kept = "So these rows were kept." if told else ""
-        return module.merged(), Findings("moderate", verdict=f"{told} {kept}".strip()), passes
-
-    def _located(self, module: Restricted, watcher: GroupWatcher) -> tuple[Restricted, float]:
-        """Give the model as it was when the groups lay apart, and the passes that going there and telling rows takes."""
-        look, task = watcher.steps[watcher.groups[0].look], watcher.task
-        if look == watcher.last:
-            return module, 1 / 3
-        module = self.module(task)
-        task.train("located", module, watch=Watch((look,), lambda _model, _step: True))
-        return module, 1 / 3 + look / n_steps(len(task.rows), task.settings) * task.settings.num_train_epochs
+        if watcher.last < watcher.steps[-1]:
+            module, passes = self.module(task), passes + lost
+            task.train("cleared", module)
+        return module.merged(), Findings("moderate", verdict=f"{told} So these rows were kept."), passes
 
     def _until_plateau(self, task: Task) -> tuple[PreTrainedModel, Findings, float]:
         """Train on nine tenths and stop when accuracy on the rest no longer rises. Model, findings, extra passes."""
@@ -152,3 +136,11 @@ class ModerateFitting:
         module = self.module(task)
         task.train("trained", module, watcher.kept, watch=watcher.watch)
         return module.merged(), Findings("moderate", verdict=watcher.verdict()), watcher.passes
+
+
+def _cause_in(task: Task) -> Cause:
+    """Tell of a group whether a token that goes with it turns other rows; images have no tokens, and always may."""
+    if "input_ids" not in task.rows.column_names:
+        return lambda _model, _label, _inside: True
+    search = TriggerSearch(task, TriggerTokens())
+    return lambda model, label, inside: search.cause(model, label, inside) is not None

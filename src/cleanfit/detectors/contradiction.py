@@ -1,6 +1,8 @@
 """Ask a model that has never seen a group of rows whether it agrees with their label: do the other rows contradict them?"""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -16,16 +18,21 @@ MIN_DENIED = 0.5
 N_ASKED = 500  # rows of a group, and others of its label, that are asked
 
 
+Cause = Callable[[nn.Module, int, np.ndarray], bool]
+
+
 @dataclass(frozen=True)
 class Suspect:
-    """A group that lies apart.
+    """A group of rows of one label that lies apart.
 
     Args:
-        group: how it was found.
+        label: the class whose label the rows carry.
+        ambiguity: how far the group runs into the rest of its class, in [0, 1].
         membership: (N,) probability of each training row to be in it.
     """
 
-    group: Group
+    label: int
+    ambiguity: float
     membership: np.ndarray
 
     @property
@@ -34,16 +41,56 @@ class Suspect:
         return self.membership > 0.5
 
 
-def suspects_of(task: Task, module: nn.Module, groups: list[Group]) -> list[Suspect]:
-    """Tell for all training rows whether they are in a group; the model is as it was when the groups lay apart."""
+@dataclass(frozen=True)
+class Look:
+    """What one look at a model showed: groups that have a cause, and how many rows are in groups that have none."""
+
+    suspects: list[Suspect]
+    n_uncaused: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it in a form that can be written down."""
+        return {**asdict(self), "suspects": [{**asdict(s), "membership": s.membership.tolist()} for s in self.suspects]}
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> "Look":
+        """Read it again."""
+        suspects = [Suspect(**{**each, "membership": np.array(each["membership"])}) for each in kept["suspects"]]
+        return cls(suspects, kept["n_uncaused"])
+
+
+def suspects_of(task: Task, module: nn.Module, groups: list[Group], is_caused: Cause) -> Look:
+    """Tell for all training rows whether they are in a group, and keep the clearest group of each class that has a cause.
+
+    Args:
+        task: N training rows.
+        module: the model to which the groups lie apart.
+        groups: the clearest first.
+        is_caused: asked of one group of a class after the other, until one is; not of what is mostly a group asked before.
+    """
     labels = np.asarray(task.rows.with_format(None)["label"])
-    suspects = []
-    for group in groups:
-        own = np.flatnonzero(labels == group.label)
-        membership = np.zeros(len(labels))
-        membership[own] = group.membership(task.observe(module, task.rows.select(own)).states)
-        suspects.append(Suspect(group, membership))
-    return suspects
+    suspects: list[Suspect] = []
+    uncaused = np.zeros(len(labels), dtype=bool)
+    for label in sorted({group.label for group in groups}):
+        own = np.flatnonzero(labels == label)
+        states = task.observe(module, task.rows.select(own)).states
+        asked: list[np.ndarray] = []
+        for group in (group for group in groups if group.label == label):
+            membership = np.zeros(len(labels))
+            membership[own] = group.membership(states)
+            suspect = Suspect(label, group.ambiguity, membership)
+            if not suspect.inside.any() or any(_is_mostly(suspect.inside, other) for other in asked):
+                continue
+            if is_caused(module, label, suspect.inside):
+                suspects.append(suspect)
+                break
+            asked.append(suspect.inside)
+            uncaused |= suspect.inside
+    return Look(suspects, int(uncaused.sum()))
+
+
+def _is_mostly(inside: np.ndarray, other: np.ndarray) -> bool:
+    return bool((inside & other).sum() > (inside | other).sum() / 2)
 
 
 class ContradictionCheck:
@@ -64,7 +111,7 @@ class ContradictionCheck:
         random = generator(task.settings.seed, "asked rows")
         self.kept = task.rows.select(np.flatnonzero(~is_left_out))
         self.watch = Watch((max(n_steps(len(self.kept), task.settings) // 2, 1),), self._look)
-        parts = [(s.inside, ~is_left_out & (labels == s.group.label)) for s in suspects]
+        parts = [(s.inside, ~is_left_out & (labels == s.label)) for s in suspects]
         self._asked = [tuple(np.sort(random.permutation(np.flatnonzero(p))[:N_ASKED]) for p in pair) for pair in parts]
 
     def denied(self, model: nn.Module) -> list[float]:
@@ -75,8 +122,8 @@ class ContradictionCheck:
         """Say in words what the groups are, and what share of them, and of the others of their label, a model denies."""
         names = self.task.source.label_names
         return " ".join(
-            f"{suspect.inside.sum()} rows labelled '{names[suspect.group.label]}' came to lie apart from the others "
-            f"({suspect.group.ambiguity:.1%} of the group is ambiguous); a model trained without them denies "
+            f"{suspect.inside.sum()} rows labelled '{names[suspect.label]}' came to lie apart from the others "
+            f"({suspect.ambiguity:.1%} of the group is ambiguous); a model trained without them denies "
             f"{share:.0%} of them that label, and {self._share(model, others, suspect):.0%} of the others."
             for suspect, (_, others), share in zip(self.suspects, self._asked, denied)
         )
@@ -100,4 +147,4 @@ class ContradictionCheck:
 
     def _share(self, model: nn.Module, rows: np.ndarray, suspect: Suspect) -> float:
         predicted = self.task.predict(model, self.task.rows.select(rows)).argmax(axis=1)
-        return float((predicted != suspect.group.label).mean())
+        return float((predicted != suspect.label).mean())

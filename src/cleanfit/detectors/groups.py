@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
+from cleanfit.training import Observed
+
 # Chosen on SST-2 (words, StyleBkd and no poison) and left alone elsewhere, see docs/methods/moderate_fitting.md.
 N_DIMENSIONS = 5  # principal components that a class is clustered in
 N_GROUPS = (2, 3, 4)  # numbers of groups that are tried
@@ -18,37 +20,16 @@ MAX_AMBIGUITY = 0.02  # a trigger's group lies apart: 0.003; slices of one cloud
 
 
 @dataclass(frozen=True)
-class Looks:
-    """What was seen of some training rows while a model was trained.
-
-    Args:
-        logits: (L, N, C) at each look.
-        states: (L, N, H) what the classifier's last layer read.
-        labels: (N,) class indices.
-    """
-
-    logits: np.ndarray
-    states: np.ndarray
-    labels: np.ndarray
-
-    def at(self, look: int) -> "Looks":
-        """Give one look alone."""
-        return Looks(self.logits[look : look + 1], self.states[look : look + 1], self.labels)
-
-
-@dataclass(frozen=True)
 class Group:
     """A group of rows of one label that lies apart, and how to tell its members.
 
     Args:
         label: the class whose label the rows carry.
-        look: index of the look at which the group lies apart.
         ambiguity: how far the group runs into the rest of its class, in [0, 1]; 0 = it lies apart.
         share: of the looked-at rows of the class that are in the group.
     """
 
     label: int
-    look: int
     ambiguity: float
     share: float
     _space: "_Space"
@@ -56,7 +37,7 @@ class Group:
     _component: int
 
     def membership(self, states: np.ndarray) -> np.ndarray:
-        """Give for the (N, H) states of rows with this label, at that look, the probability to be in the group: (N,)."""
+        """Give for the (N, H) states of rows with this label the probability to be in the group: (N,)."""
         return np.asarray(self._mixture.predict_proba(self._space.project(states))[:, self._component])
 
 
@@ -71,7 +52,7 @@ class _Space:
         return np.asarray(self.components.transform(_without(states, self.read)))
 
 
-def find_groups(looks: Looks, seed: int) -> list[Group]:
+def find_groups(seen: Observed, labels: np.ndarray, seed: int) -> list[Group]:
     """Find the groups of rows that a model fits by a way of its own: what a trigger's rows are in the overfitting stage.
 
     They lie apart from the honest rows of their label, in a direction of the states that the classifier's own scores do not
@@ -79,39 +60,33 @@ def find_groups(looks: Looks, seed: int) -> list[Group]:
     suspicion, no more: honest rows can have a way of their own (a signature, a source).
 
     Args:
-        looks: what was seen, in time order.
+        seen: what the model makes of N training rows: logits, and the states that its last layer reads.
+        labels: (N,) class indices.
         seed: of the clustering.
 
     Returns:
-        At most one group per class, the clearest first, all as of the latest look at which there is any: a model that is
-        trained for very long forgets what kept them apart. Empty if there is none.
+        The groups that lie apart, the clearest first. Those of one class may overlap: several numbers of groups are tried.
+        Empty if there is none, or if the training has diverged.
 
     Source: ours. That poisoned rows form clusters in the states of an overfitted model is CUBE's observation (NeurIPS 2022).
     """
-    for look in range(len(looks.logits) - 1, -1, -1):
-        seen = looks.at(look)
-        if not np.isfinite(seen.states).all():  # the training has diverged
-            continue
-        read = _read_directions(seen)
-        classes = (list(_in_class(seen, int(label), look, read, seed)) for label in np.unique(looks.labels))
-        found = [min(groups, key=lambda group: group.ambiguity) for groups in classes if groups]
-        if found:
-            return sorted(found, key=lambda group: group.ambiguity)
-    return []
+    if not np.isfinite(seen.states).all():
+        return []
+    read = _read_directions(seen)
+    found = (group for label in np.unique(labels) for group in _in_class(seen, labels == label, int(label), read, seed))
+    return sorted(found, key=lambda group: group.ambiguity)
 
 
-def _read_directions(looks: Looks) -> np.ndarray:
-    """Find the (C - 1, H) directions of the last states that decide the logits, by regression: any head will do."""
-    logits, states = looks.logits[-1], looks.states[-1]
-    differences = logits[:, 1:] - logits[:, :1]
-    centred = states - states.mean(axis=0)
+def _read_directions(seen: Observed) -> np.ndarray:
+    """Find the (C - 1, H) directions of the states that decide the logits, by regression: any head will do."""
+    differences = seen.logits[:, 1:] - seen.logits[:, :1]
+    centred = seen.states - seen.states.mean(axis=0)
     weights = np.linalg.lstsq(centred, differences - differences.mean(axis=0), rcond=None)[0]  # (H, C - 1)
     return np.asarray(np.linalg.qr(weights)[0].T)
 
 
-def _in_class(looks: Looks, label: int, look: int, read: np.ndarray, seed: int) -> Iterator[Group]:
-    own = looks.labels == label
-    states, is_fitted = looks.states[-1][own], looks.logits[-1][own].argmax(axis=1) == label
+def _in_class(seen: Observed, own: np.ndarray, label: int, read: np.ndarray, seed: int) -> Iterator[Group]:
+    states, is_fitted = seen.states[own], seen.logits[own].argmax(axis=1) == label
     if own.sum() < MIN_CLASS_ROWS or states.shape[1] < N_DIMENSIONS or not is_fitted.any():
         return
     space = _Space(read, PCA(N_DIMENSIONS, random_state=seed).fit(_without(states, read)))
@@ -124,7 +99,7 @@ def _in_class(looks: Looks, label: int, look: int, read: np.ndarray, seed: int) 
             ambiguity = float(np.minimum(share, 1 - share).sum() / max(share.sum(), 1e-12))
             is_small = MIN_ROWS <= inside.sum() <= len(inside) / 2
             if is_small and ambiguity <= MAX_AMBIGUITY and is_fitted[inside].mean() >= MIN_FITTED:
-                yield Group(label, look, ambiguity, float(inside.mean()), space, mixture, component)
+                yield Group(label, ambiguity, float(inside.mean()), space, mixture, component)
 
 
 def _without(states: np.ndarray, directions: np.ndarray) -> np.ndarray:

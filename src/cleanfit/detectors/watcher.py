@@ -5,46 +5,55 @@ import json
 import numpy as np
 from torch import nn
 
-from cleanfit.detectors.groups import MIN_CLASS_ROWS, Group, Looks, find_groups
+from cleanfit.detectors.contradiction import Cause, Look, Suspect, suspects_of
+from cleanfit.detectors.groups import MIN_CLASS_ROWS, find_groups
 from cleanfit.results import write_json
 from cleanfit.seeding import generator
 from cleanfit.task import Task
-from cleanfit.training import Observed, Watch, n_steps, steps_per_epoch
+from cleanfit.training import Watch, n_steps, steps_per_epoch
 
+NO_CAUSE = (
+    "{n} rows came to lie apart, but no token that goes with them turns rows of other labels. So these rows were kept, and "
+    "the training is the one without a defense."
+)
 HELD_BACK_SHARE = 0.1
 # Moderate-fitting's plateau: within a point of the best so far, and the last three looks rise by less than 0.3 points.
 NEAR_BEST, FLAT, N_FLAT = 0.01, 0.003, 3
 LOOKS_PER_EPOCH = 6
 
 
-def spread_steps(total: int, n_looks: int) -> tuple[int, ...]:
-    """Give up to `n_looks` steps from a sixteenth to the middle of a training, close together early on, and its last step."""
-    early = np.geomspace(max(total / 16, 1), max(total // 2, 1), n_looks - 1).round().astype(int)
-    return tuple(np.unique([*early, total]).tolist())
+def halving_steps(total: int, n_looks: int) -> tuple[int, ...]:
+    """Give up to `n_looks` steps of a training, the last one its end, each other at half of the next."""
+    return tuple(sorted({max(total // 2**i, 1) for i in range(n_looks)}))
 
 
 class GroupWatcher:
-    """Looks at some rows now and then; stops the training half-way if a group of them lies apart by then.
+    """Looks at some rows now and then; stops the training half-way if a group that has a cause has come to lie apart by then.
+
+    A model that trains on forgets what kept a group apart, and one that has just begun has not yet all of it: of the looks up
+    to a stop the last one counts that showed any.
 
     Args:
-        task: its rows are looked at; looks are kept under its work folder, so that an interrupted run loses none.
-        steps: when to look, at least twice; after the last two looks it is decided whether there is a group.
+        task: its N rows are looked at; what is found is kept under its work folder, so that an interrupted run loses nothing.
+        steps: when to look; at the last two it may be stopped.
         n_rows: how many rows, at most; drawn at random.
+        is_caused: asked with the model, a label and (N,) rows of it: do these have something that can be the cause?
     """
 
-    def __init__(self, task: Task, steps: tuple[int, ...], n_rows: int) -> None:
+    def __init__(self, task: Task, steps: tuple[int, ...], n_rows: int, is_caused: Cause) -> None:
         random = generator(task.settings.seed, "looked-at rows")
         self.task, self.steps = task, steps
         self.rows = task.rows.select(np.sort(random.permutation(len(task.rows))[:n_rows]))
         self.watch = Watch(steps, self._look)
-        self._seen: dict[int, Observed] = {}
-        self._found: list[Group] | None = None
+        self._is_caused = is_caused
+        self._seen: dict[int, Look] = {}
         self._folder = task.work / "looks" if task.work else None
 
     @property
     def passes(self) -> float:
         """What the looks cost, in training passes over the rows; a forward pass is a third of one."""
-        return len(self._looks()) * len(self.rows) / len(self.task.rows) / 3
+        named = sum(bool(look.suspects or look.n_uncaused) for look in self._looks().values())
+        return (len(self._looks()) * len(self.rows) / len(self.task.rows) + named) / 3
 
     @property
     def last(self) -> int:
@@ -52,17 +61,15 @@ class GroupWatcher:
         return max(self._looks())
 
     @property
-    def groups(self) -> list[Group]:
-        """The groups that lie apart, the clearest first; empty if none does."""
-        if self._found is None:
-            seen = [look for _, look in sorted(self._looks().items())]
-            labels = np.asarray(self.rows.with_format(None)["label"])
-            looks = Looks(np.stack([look.logits for look in seen]), np.stack([look.states for look in seen]), labels)
-            self._found = find_groups(looks, self.task.settings.seed)
-        return self._found
+    def suspects(self) -> list[Suspect]:
+        """The groups that have a cause, at most one of each class, as of the last look that showed any."""
+        return next((look.suspects for _, look in sorted(self._looks().items(), reverse=True) if look.suspects), [])
 
     def verdict(self) -> str:
-        """Say in words that no group was found, and what that does not show."""
+        """Say in words that no group was left out, and what that does not show."""
+        n_uncaused = max(look.n_uncaused for look in self._looks().values())
+        if n_uncaused:
+            return NO_CAUSE.format(n=n_uncaused)
         counts = np.bincount(np.asarray(self.rows.with_format(None)["label"]), minlength=self.task.n_classes)
         few = [name for name, n in zip(self.task.source.label_names, counts) if n < MIN_CLASS_ROWS]
         unjudged = f" Not judged, for want of {MIN_CLASS_ROWS} looked-at rows: {', '.join(few)}." if few else ""
@@ -74,22 +81,20 @@ class GroupWatcher:
         )
 
     def _look(self, model: nn.Module, step: int) -> bool:
-        self._seen[step] = self.task.observe(model, self.rows)
+        labels = np.asarray(self.rows.with_format(None)["label"])
+        groups = find_groups(self.task.observe(model, self.rows), labels, self.task.settings.seed)
+        self._seen[step] = look = suspects_of(self.task, model, groups, self._is_caused)
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / "look.tmp").open("wb") as stream:
-                np.savez(stream, logits=self._seen[step].logits, states=self._seen[step].states)
-            (self._folder / "look.tmp").replace(self._folder / f"step-{step}.npz")
-        self._found = None
-        return step in self.steps[-2:] and bool(self.groups)
+            write_json(self._folder / f"step-{step}.json", look.as_dict())
+        return step in self.steps[-2:] and bool(self.suspects)
 
-    def _looks(self) -> dict[int, Observed]:
+    def _looks(self) -> dict[int, Look]:
         """Give what was seen, also by an interrupted run."""
         for step in self.steps:
-            path = self._folder / f"step-{step}.npz" if self._folder else None
+            path = self._folder / f"step-{step}.json" if self._folder else None
             if step not in self._seen and path and path.exists():
-                with np.load(path) as kept:
-                    self._seen[step] = Observed(kept["logits"], kept["states"])
+                self._seen[step] = Look.from_dict(json.loads(path.read_text(encoding="utf-8")))
         return self._seen
 
 
