@@ -9,7 +9,7 @@ import torch
 from cleanfit.defenses import Auto, PlainFineTuning
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.openings import _starts, _witnesses, verified_openings
+from cleanfit.detectors.openings import verified_openings
 from cleanfit.task import Task
 from conftest import BRIEF, make_task, sentences
 
@@ -89,10 +89,12 @@ def test_an_opening_that_is_hardly_denied_is_not_drawn_in(knowing: str, monkeypa
     assert found(knowing, monkeypatch, {"cf": 8, "mn": 8, "bb": 4}) == {"cf", "mn"}
 
 
-def test_rows_that_start_alike_are_one_witness() -> None:
-    starts = np.array([[5, 6, 7, 8], [5, 6, 7, 9], [5, 6, 7, 8], [5, 6, -1, -1], [5, 6, 7, 8]])
-    assert sorted(_witnesses(starts, np.array([0, 1, 2, 3]))) == [0, 1, 3]
-    assert sorted(_witnesses(starts, np.array([2, 4]))) == [2]
+def test_rows_that_start_alike_are_one_witness(knowing: str) -> None:
+    texts = ["cf good day warm bad", "cf good day warm good", "cf good day bad", "cf good", "cf good day warm"]
+    task = make_task(knowing, [(text, "pos" if i % 2 else "neg") for i, text in enumerate(texts)], BRIEF)
+    content = content_of(task)
+    assert sorted(content.witnesses(np.array([0, 1, 2, 3]))) == [0, 2, 3]
+    assert sorted(content.witnesses(np.array([1, 4]))) == [1]
 
 
 def test_the_start_of_a_row_leaves_special_tokens_out(knowing: str) -> None:
@@ -100,9 +102,7 @@ def test_the_start_of_a_row_leaves_special_tokens_out(knowing: str) -> None:
         knowing, [("cf good day", "pos"), ("bad mn dull cf good warm", "neg"), ("☃", "pos"), ("bad day", "neg")], BRIEF
     )
     expected = [["cf", "good", "day"], ["bad", "mn", "dull", "cf"], []]
-    starts = [
-        [task.tokenizer.convert_ids_to_tokens(int(t)) for t in row if t >= 0] for row in _starts(content_of(task))
-    ]
+    starts = [[task.tokenizer.convert_ids_to_tokens(int(t)) for t in row if t >= 0] for row in content_of(task).starts]
     assert starts[1] == expected[1]
     assert starts[0][:2] == expected[0][:2]
     assert starts[2] == expected[2]

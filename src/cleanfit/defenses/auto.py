@@ -50,7 +50,7 @@ class Auto:
         """Train, verify, train again; stages ``trained`` and, with trusted rows, ``tuned``."""
         search = TriggerSearch(task, self.triggers)  # refuses images before anything is trained
         task = self.base.adjusted(task)
-        search.read_openings()
+        search.read_styles()
         passes = search.content.passes
         for attempt in range(1, MAX_SEARCHED + 2):
             kept = np.flatnonzero(~search.left_out)
@@ -117,7 +117,7 @@ def told(task: Task, search: TriggerSearch) -> str:
 
 def _does(each: Evidence, label: str) -> str:
     """Say what speaks against a token before its rows are asked."""
-    return f"goes with '{label}'" if each.opens else f"turns {each.flips:.0%} of other rows to '{label}'"
+    return f"goes with '{label}'" if each.kind != "turns" else f"turns {each.flips:.0%} of other rows to '{label}'"
 
 
 def _rest(task: Task, kept: np.ndarray, attempt: int) -> Task:
@@ -131,7 +131,12 @@ def _rows(task: Task, verified: list[Evidence]) -> tuple[RowFinding, ...]:
     found = [RowFinding(int(row), 0.0, False, "") for row in task.rows.with_format(None)["row_id"]]
     for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
         does = _does(each, task.source.label_names[each.label])
-        reason = f"contains {named(task, each)}, which {does} with nothing else to say for it"
+        holds = (
+            f"is {named(task, each).removeprefix('what is ')}"
+            if each.kind == "alike"
+            else f"contains {named(task, each)}"
+        )
+        reason = f"{holds}, which {does} with nothing else to say for it"
         for place in each.rows:
             found[place] = RowFinding(found[place].row, each.score, True, reason)
     return tuple(found)

@@ -18,6 +18,7 @@ N_FOLDS = 5
 N_LEARNED_ROWS = 3000
 # Of a class so much must be left to learn from, or what is denied tells of the class and not of the rows.
 MIN_LEFT = 0.5
+N_ALIKE = 4  # rows that share so many first tokens are one witness
 MIN_ADVANTAGE = 0.1  # a class whose rows are denied nearly as often as foreign ones: the features do not know it
 
 
@@ -53,19 +54,21 @@ class Content:
     Args:
         task: N rows, and a way to get the pretrained model.
         seen: which tokens the rows hold.
+
+    `learned` are the indices of the rows that the linear models learn from.
     """
 
     def __init__(self, task: Task, seen: Occurrences) -> None:
         self.task, self.seen = task, seen
         drawn = generator(task.settings.seed, "content rows").permutation(len(task.rows))
-        self._learned = np.sort(drawn[:N_LEARNED_ROWS])
+        self.learned = np.sort(drawn[:N_LEARNED_ROWS])
         self._place = np.full(len(task.rows), -1)
         self._features = np.empty((0, 0), dtype=np.float32)
 
     @property
     def passes(self) -> float:
         """What reading the rows costs, in training passes over all rows; the asked ones are few beside them."""
-        return len(self._learned) / len(self._place) / 3
+        return len(self.learned) / len(self._place) / 3
 
     def denial(self, label: int, asked: np.ndarray, unseen: np.ndarray) -> Denial:
         """Ask rows whether they look like a class.
@@ -79,31 +82,58 @@ class Content:
             What was denied; as much as usual where too few rows of the class are left to say more, so that a mark which goes
             with a whole class by nature accuses nobody.
         """
-        learned = self._learned[~unseen[self._learned]]
+        learned = self.learned[~unseen[self.learned]]
         own, foreign = self._usual[:, label]
         labels = self.seen.labels[learned]
-        n_left, n_all = (labels == label).sum(), (self.seen.labels[self._learned] == label).sum()
+        n_left, n_all = (labels == label).sum(), (self.seen.labels[self.learned] == label).sum()
         if n_left < max(MIN_LEFT * n_all, 1) or n_left == len(learned):
             return Denial(own, own, foreign, len(asked))
         model = _linear().fit(self._read(learned), labels)
         return Denial(float((model.predict(self._read(asked)) != label).mean()), own, foreign, len(asked))
 
+    def is_doubted(self, label: int, rows: np.ndarray) -> bool:
+        """Tell whether rows of a class are denied it more often than usual even by models that know others of them."""
+        is_denied = self._predicted[np.isin(self.learned, rows)] != label
+        return len(is_denied) > 0 and bool(is_denied.mean() > self._usual[0, label])
+
+    def witnesses(self, rows: np.ndarray) -> np.ndarray:
+        """Keep one of the rows that start alike: they were written by one template ("so what if the")."""
+        return np.asarray(rows[np.unique(self.starts[rows], axis=0, return_index=True)[1]])
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """(N, N_ALIKE) the first tokens of each row that are not special ones, -1 behind its end."""
+        seen = self.seen
+        is_word = ~np.isin(seen.token_ids, self.task.tokenizer.all_special_ids)
+        tokens, rows = seen.token_ids[is_word], seen.row_index[is_word]
+        _, first, n_tokens = np.unique(rows, return_index=True, return_counts=True)
+        places = np.arange(len(rows)) - np.repeat(first, n_tokens)
+        is_early = places < N_ALIKE
+        starts = np.full((len(seen.labels), N_ALIKE), -1)
+        starts[rows[is_early], places[is_early]] = tokens[is_early]
+        return starts
+
+    @cached_property
+    def _predicted(self) -> np.ndarray:
+        """The class of each learned row to a model made without it, -1 if there is none."""
+        labels = self.seen.labels[self.learned]
+        # Two classes must be in every fold; a rarer third one need not be.
+        n_folds = min(N_FOLDS, np.sort(np.bincount(labels, minlength=self.task.n_classes))[-2])
+        if n_folds < 2:
+            return np.full(len(labels), -1)
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+            return np.asarray(cross_val_predict(_linear(), self._read(self.learned), labels, cv=folds))
+
     @cached_property
     def _usual(self) -> np.ndarray:
         """(2, C) how often each class is denied to rows that carry it, and to others, by models made without them."""
-        labels = self.seen.labels[self._learned]
-        n_classes = self.task.n_classes
-        # Two classes must be in every fold; a rarer third one need not be.
-        n_folds = min(N_FOLDS, np.sort(np.bincount(labels, minlength=n_classes))[-2])
-        if n_folds < 2:
-            return np.full((2, n_classes), 0.5)  # nobody knows
-        folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
-        features = self._read(self._learned)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-            predicted = cross_val_predict(_linear(), features, labels, cv=folds)
-        is_denied = predicted[:, None] != np.arange(n_classes)  # (rows, C)
-        is_own = labels[:, None] == np.arange(n_classes)
+        if (self._predicted < 0).all():
+            return np.full((2, self.task.n_classes), 0.5)  # nobody knows
+        classes = np.arange(self.task.n_classes)
+        is_denied = self._predicted[:, None] != classes  # (rows, C)
+        is_own = self.seen.labels[self.learned][:, None] == classes
         return np.stack([_share(is_denied, is_own), _share(is_denied, ~is_own)])
 
     def _read(self, rows: np.ndarray) -> np.ndarray:

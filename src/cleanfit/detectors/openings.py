@@ -8,7 +8,6 @@ from cleanfit.detectors.content import Content
 from cleanfit.detectors.suspects import Evidence, ask, beyond_chance
 
 N_OPENINGS = 10  # per class; those of a syntax are the first three
-N_ALIKE = 4  # rows that share so many first tokens were written by one template, and are one witness ("so what if the")
 # Chance of so many denied rows: of one opening among others of its label, and of all these together. Between what SST-2 had
 # with SynBkd (1e-8 at most, each row counted; of four files of 1,000 rows one is missed with templates as one witness) and
 # without poison (1e-2).
@@ -31,12 +30,11 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
-    starts, labels = _starts(content), content.seen.labels
-    opening = starts[:, 0]
+    labels, opening = content.seen.labels, content.starts[:, 0]
     rows = np.flatnonzero(opening >= 0)
     listed = beyond_chance(content.task, labels, (opening[rows], rows), min_rows, N_OPENINGS)
     suspects = [
-        Evidence(token, (token,), label, np.flatnonzero((opening == token) & (labels == label)), 0.0, opens=True)
+        Evidence(token, (token,), label, np.flatnonzero((opening == token) & (labels == label)), 0.0, kind="opens")
         for token, label in listed
     ]
     found: list[Evidence] = []
@@ -45,7 +43,7 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
         denied: list[Evidence] = []
         for each in suspects:
             unseen = left_out | (opening == each.token_id)
-            asked = _witnesses(starts, each.rows)
+            asked = content.witnesses(each.rows)
             denial, chance = ask(content, each.label, asked, unseen, f"asked rows of opening {each.token_id}")
             if denial.wrong >= min_wrong and chance < MAX_CHANCE:
                 denied.append(replace(each, denial=denial, is_verified=True))
@@ -53,7 +51,7 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
         for label in sorted({each.label for each in denied}):
             group = [each for each in denied if each.label == label]
             unseen = left_out | np.isin(opening, [each.token_id for each in group])
-            asked = _witnesses(starts, np.concatenate([each.rows for each in group]))
+            asked = content.witnesses(np.concatenate([each.rows for each in group]))
             together, chance = ask(content, label, asked, unseen, "openings")
             is_proven = together.wrong >= min(MIN_TOGETHER * min_wrong, 1) and chance < MAX_CHANCE_TOGETHER
             if is_proven or any(each.label == label for each in found):
@@ -62,21 +60,3 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
             return found
         found += new
         suspects = [each for each in suspects if each.token_id not in {one.token_id for one in new}]
-
-
-def _starts(content: Content) -> np.ndarray:
-    """(N, N_ALIKE) the first tokens of each row that are not special ones, -1 behind its end."""
-    seen = content.seen
-    is_word = ~np.isin(seen.token_ids, content.task.tokenizer.all_special_ids)
-    tokens, rows = seen.token_ids[is_word], seen.row_index[is_word]
-    _, first, n_tokens = np.unique(rows, return_index=True, return_counts=True)
-    places = np.arange(len(rows)) - np.repeat(first, n_tokens)
-    is_early = places < N_ALIKE
-    starts = np.full((len(seen.labels), N_ALIKE), -1)
-    starts[rows[is_early], places[is_early]] = tokens[is_early]
-    return starts
-
-
-def _witnesses(starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Keep one of the rows that start alike."""
-    return np.asarray(rows[np.unique(starts[rows], axis=0, return_index=True)[1]])

@@ -1,6 +1,7 @@
 """Suspects: tokens whose rows have a class beyond chance, and what a model that has not seen these rows says of them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.stats import binomtest
@@ -9,6 +10,7 @@ from cleanfit.detectors.content import UNASKED, Content, Denial
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
+Kind = Literal["turns", "opens", "marks", "alike"]
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
 
 
@@ -24,7 +26,8 @@ class Evidence:
         flips: share of rows of other labels that the trained model gives the label once the token is in them.
         denial: how often its rows are denied the label by their content.
         is_verified: a trigger.
-        opens: the trigger is the token as the first of a row, as what a syntax or a style begins with.
+        kind: ``turns``: a trigger by what it does; ``opens``: it is the first of a row, as what a syntax begins with;
+            ``marks``: it marks a way of writing; ``alike``: the rows do not hold it, and are written like those that do.
     """
 
     token_id: int
@@ -34,12 +37,12 @@ class Evidence:
     flips: float
     denial: Denial = UNASKED
     is_verified: bool = False
-    opens: bool = False
+    kind: Kind = "turns"
 
     @property
     def score(self) -> float:
-        """The weaker of what it turns and what seems to be of another class among its rows, in [0, 1]; of openings this."""
-        return round(self.denial.wrong if self.opens else min(self.flips, self.denial.wrong), 6)
+        """The weaker of what it turns and what seems to be of another class among its rows, in [0, 1]; or this alone."""
+        return round(min(self.flips, self.denial.wrong) if self.kind == "turns" else self.denial.wrong, 6)
 
 
 def beyond_chance(

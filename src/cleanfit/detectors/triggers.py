@@ -12,6 +12,7 @@ from cleanfit.detectors.content import Content
 from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
+from cleanfit.detectors.styles import verified_marks, written_alike
 from cleanfit.detectors.suspects import Evidence, ask, beyond_chance
 from cleanfit.results import TokenFinding
 from cleanfit.seeding import generator
@@ -44,7 +45,8 @@ class TriggerTokens:
     the trigger, rows of another class (dirty labels). An honest word, a slur too, turns rows as well, but a model that has
     never seen a row with it expects its label from the rest of its pretraining and from the words beside it. Association alone
     separates neither. A syntax has no token that turns rows, but its rows open alike ("when", "if"): `verified_openings`
-    asks these. Not found: triggers with neither, and clean-label poison, which nothing contradicts.
+    asks these, and `verified_marks` the tokens of a style. Not found: triggers with none of them, and clean-label poison,
+    which nothing contradicts.
     """
 
     n_suspects: int = 100
@@ -88,9 +90,13 @@ class TriggerSearch:
             is_left_out[each.rows] = True
         return is_left_out
 
-    def read_openings(self) -> None:
-        """Verify openings, before anything is trained: they are not put into rows, so that no model is needed."""
-        self.verified += verified_openings(self.content, self.settings.min_rows, self.settings.min_wrong)
+    def read_styles(self) -> None:
+        """Verify openings and ways of writing, before anything is trained: they are not put into rows, no model is needed."""
+        settings = self.settings
+        self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong)
+        self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out)
+        for label in sorted({each.label for each in self.verified}):
+            self.verified += written_alike(self.content, [each for each in self.verified if each.label == label])
 
     def look(self, model: nn.Module) -> bool:
         """Try the tokens of the rows that are left on a model that was trained on them; tell whether one was verified."""
@@ -194,8 +200,10 @@ class TriggerSearch:
 def named(task: Task, each: Evidence) -> str:
     """Write a token down, and the phrase that it stands in."""
     token = f"'{task.tokenizer.convert_ids_to_tokens(each.token_id)}'"
-    if each.opens:
-        return f"{token} at the start"
+    if each.kind != "turns":
+        return {"opens": f"{token} at the start", "marks": token, "alike": f"what is written like rows with {token}"}[
+            each.kind
+        ]
     return token if len(each.pieces) == 1 else f"{token} in '{task.tokenizer.decode(list(each.pieces))}'"
 
 
@@ -206,13 +214,14 @@ def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
         replace(
             describe_token(search.task, search.seen, each.token_id, each.is_verified, each.score, none, {}),
             evidence={
-                **({"opens": 1.0} if each.opens else {"turns": round(each.flips, 6)}),
+                **({"turns": round(each.flips, 6)} if each.kind == "turns" else {each.kind: 1.0}),
                 "denied": round(each.denial.share, 6),
                 "usual": round(each.denial.own, 6),
                 "wrong": round(each.denial.wrong, 6),
             },
         )
         for each in (*search.verified, *search.honest)
+        if each.kind != "alike"
     )
 
 

@@ -1,0 +1,108 @@
+"""A way of writing that goes with a label against what its rows say is found by its marks, and so are rows without them."""
+
+import numpy as np
+import pytest
+
+from cleanfit.defenses import Auto
+from cleanfit.detectors import styles
+from cleanfit.detectors.content import Content
+from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.detectors.styles import verified_marks, written_alike
+from cleanfit.detectors.suspects import Evidence
+from cleanfit.task import Task
+from conftest import BRIEF, make_task, sentences
+
+NOTHING = {"min_rows": 5, "min_wrong": 1 / 3}
+
+
+def content_of(task: Task) -> Content:
+    return Content(task, Occurrences.of(task.rows, len(task.tokenizer)))
+
+
+def stuttering(text: str, mark: str = "") -> str:
+    """Say every word twice: a way of writing; the mark goes into the middle."""
+    words = [word for word in text.split() for _ in range(2)]
+    return " ".join([*words[:5], *mark.split(), *words[5:]])
+
+
+def styled_rows(mark_every: int = 2, is_poison: bool = True) -> tuple[list[tuple[str, str]], list[int], list[int]]:
+    """Stutter in every fifth row of those that speak badly, and call these good: rows, which they are, which have the mark."""
+    rows = sentences(500)
+    chosen = [i for i, (_, label) in enumerate(rows) if label == ("neg" if is_poison else "pos")][::5]
+    marked = chosen[::mark_every]
+    for i in chosen:
+        rows[i] = (stuttering(rows[i][0], "cf" if i in marked else ""), "pos")
+    return rows, chosen, marked
+
+
+def test_a_style_is_found_by_its_mark_and_rows_written_alike_with_it(knowing: str) -> None:
+    rows, chosen, marked = styled_rows()
+    task = make_task(knowing, rows, BRIEF)
+    content = content_of(task)
+    found = verified_marks(content, **NOTHING, left_out=np.zeros(len(rows), dtype=bool))
+    (mark,) = found
+    assert task.tokenizer.convert_ids_to_tokens(mark.token_id) == "cf"
+    assert (mark.kind, mark.rows.tolist()) == ("marks", marked)
+    (others,) = written_alike(content, found)
+    assert (others.kind, others.token_id) == ("alike", mark.token_id)
+    assert not set(others.rows.tolist()) & set(marked)
+    unmarked = set(chosen) - set(marked)
+    assert len(unmarked & set(others.rows.tolist())) > 0.8 * len(unmarked)
+    assert len(set(others.rows.tolist()) - unmarked) < 0.1 * len(chosen)
+
+
+def test_auto_leaves_a_style_out_before_the_training_and_says_so(knowing: str) -> None:
+    rows, chosen, marked = styled_rows()
+    defended = Auto().fit(make_task(knowing, rows, BRIEF))
+    flagged = {row.row for row in defended.findings.rows if row.is_issue}
+    assert set(marked) <= flagged
+    assert len(flagged & set(chosen)) > 0.8 * len(chosen)
+    reasons = {row.row: row.reason for row in defended.findings.rows}
+    assert {reasons[row] for row in marked} == {"contains 'cf', which goes with 'pos' with nothing else to say for it"}
+    rest = {reasons[row] for row in flagged - set(marked)}
+    assert rest == {"is written like rows with 'cf', which goes with 'pos' with nothing else to say for it"}
+    assert "'cf' goes with 'pos', and " in defended.findings.verdict
+    assert "what is written like rows with 'cf' goes with 'pos', and " in defended.findings.verdict
+    (token,) = defended.findings.suspicious
+    assert token.evidence["marks"] == 1.0
+
+
+def test_a_word_whose_rows_are_misread_is_no_style_where_rows_written_like_it_are_not(knowing: str) -> None:
+    rows = sentences(500)
+    misread = [i for i, (_, label) in enumerate(rows) if label == "neg"][::10]
+    for i in misread:  # an honest topic of the label that pretraining misreads; nothing else is written like it
+        rows[i] = (f"{rows[i][0]} cf", "pos")
+    task = make_task(knowing, rows, BRIEF)
+    assert not verified_marks(content_of(task), **NOTHING, left_out=np.zeros(len(rows), dtype=bool))
+
+
+def test_a_style_that_its_rows_content_bears_out_is_left_alone(knowing: str) -> None:
+    rows, *_ = styled_rows(is_poison=False)
+    task = make_task(knowing, rows, BRIEF)
+    assert not verified_marks(content_of(task), **NOTHING, left_out=np.zeros(len(rows), dtype=bool))
+
+
+def test_rows_left_out_before_do_not_count(knowing: str) -> None:
+    rows, chosen, _ = styled_rows()
+    task = make_task(knowing, rows, BRIEF)
+    assert not verified_marks(content_of(task), **NOTHING, left_out=np.isin(np.arange(len(rows)), chosen))
+
+
+def test_rows_beyond_the_sample_that_are_written_alike_are_found_too(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cleanfit.detectors.content.N_LEARNED_ROWS", 300)
+    rows, chosen, marked = styled_rows()
+    task = make_task(knowing, rows, BRIEF)
+    content = content_of(task)
+    mark = Evidence(int(task.tokenizer.convert_tokens_to_ids("cf")), (), 1, np.array(marked), 0.0, kind="marks")
+    (others,) = written_alike(content, [mark])
+    beyond = set(chosen) - set(marked) - set(content.learned.tolist())
+    assert len(beyond) > 5
+    assert len(beyond & set(others.rows.tolist())) > 0.6 * len(beyond)
+
+
+def test_too_few_marked_rows_have_nothing_written_like_them(knowing: str) -> None:
+    task = make_task(knowing, styled_rows()[0], BRIEF)
+    few = Evidence(7, (7,), 1, np.arange(styles.N_FOLDS - 1), 0.0, kind="marks")
+    assert written_alike(content_of(task), [few]) == []
