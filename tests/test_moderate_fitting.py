@@ -20,6 +20,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 
 from cleanfit.capacity import Capacity
 from cleanfit.defenses import ModerateFitting, PlainFineTuning, TokenUnlearning
+from cleanfit.detectors.content import Denial
 from cleanfit.detectors.contradiction import MIN_DENIED, ContradictionCheck, Look, Suspect, suspects_of
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.detectors.watcher import GroupWatcher, PlateauWatcher, halving_steps
@@ -147,9 +148,7 @@ def test_a_group_without_a_token_that_turns_other_rows_is_kept(
     defended = ModerateFitting().fit(task)
     assert same(defended.model, PlainFineTuning().fit(task).model)
     assert not defended.findings.rows
-    kept = (
-        "rows came to lie apart, but no token that goes with them turns rows of other labels. So these rows were kept"
-    )
+    kept = "rows came to lie apart, but no token that goes with them turns rows of other labels, or what they say"
     assert kept in defended.findings.verdict
 
 
@@ -212,7 +211,7 @@ def test_of_the_groups_of_a_class_the_clearest_with_a_cause_is_kept() -> None:
 
 
 def test_the_cause_of_a_group_is_the_token_that_goes_with_it_and_turns_other_rows(
-    poisoned: tuple[Task, np.ndarray],
+    poisoned: tuple[Task, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, is_poisoned = poisoned
     model = PlainFineTuning().fit(task).model
@@ -223,6 +222,9 @@ def test_the_cause_of_a_group_is_the_token_that_goes_with_it_and_turns_other_row
         TRIGGER,
         np.flatnonzero(is_poisoned).tolist(),
     )
+    monkeypatch.setattr(search.content, "denial", lambda _label, asked, _unseen: Denial(0.2, 0.2, 0.8, len(asked)))
+    assert search.cause(model, 1, is_poisoned) is None, "what the rows say is reason enough"
+    monkeypatch.setattr(search.content, "denial", lambda _label, asked, _unseen: Denial(0.8, 0.2, 0.8, len(asked)))
     honest = np.flatnonzero(~is_poisoned & (np.asarray(task.rows["label"]) == 1))
     assert search.cause(model, 1, np.isin(np.arange(len(is_poisoned)), honest[::3])) is None
 

@@ -113,7 +113,12 @@ class TriggerSearch:
         return len(self.verified) > n_before
 
     def cause(self, model: nn.Module, label: int, inside: np.ndarray) -> Evidence | None:
-        """Find the token that goes with some rows, (N,) true, of a label, and turns other rows to it, if there is one."""
+        """Find the token that goes with some rows, (N,) true, of a label, and turns other rows to it.
+
+        Give none as well if the content of the rows is reason enough for their label: a slur turns rows, and so it should.
+        """
+        if ask(self.content, label, np.flatnonzero(inside), inside, "group")[0].wrong < self.settings.min_wrong:
+            return None
         apart = np.where(inside, label, (label + 1) % self.task.n_classes)
         turning = self.turning(model, [each for each in self._suspects(apart) if each.label == label])
         return max(turning, key=lambda each: each.flips, default=None)

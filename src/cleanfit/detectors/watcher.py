@@ -13,8 +13,8 @@ from cleanfit.task import Task
 from cleanfit.training import Watch, n_steps, steps_per_epoch
 
 NO_CAUSE = (
-    "{n} rows came to lie apart, but no token that goes with them turns rows of other labels. So these rows were kept, and "
-    "the training is the one without a defense."
+    "{n} rows came to lie apart, but no token that goes with them turns rows of other labels, or what they say is reason "
+    "enough for their label. So these rows were kept, and the training is the one without a defense."
 )
 HELD_BACK_SHARE = 0.1
 # Moderate-fitting's plateau: within a point of the best so far, and the last three looks rise by less than 0.3 points.
