@@ -93,8 +93,10 @@ def _is_style(content: Content, group: list[Evidence], left_out: np.ndarray, min
         marked[mark.rows] = True
     alike = _Alike(content, label, marked, left_out | _holding(content, group))
     together, chance = ask(content, label, content.witnesses(np.flatnonzero(marked)), alike.unseen, "marks")
-    is_denied = together.wrong >= min(MIN_TOGETHER * min_wrong, 1) and chance < MAX_CHANCE_TOGETHER
-    return is_denied and alike.asked()[1] < MAX_CHANCE
+    if together.wrong < min(MIN_TOGETHER * min_wrong, 1) or chance >= MAX_CHANCE:
+        return False
+    chance_alike = alike.asked()[1]
+    return chance_alike < MAX_CHANCE and chance * chance_alike < MAX_CHANCE * MAX_CHANCE_TOGETHER
 
 
 def _holding(content: Content, found: list[Evidence]) -> np.ndarray:
