@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from cleanfit.detectors.leave_out import LeaveOut
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.models import mean_states
 from cleanfit.seeding import generator
@@ -91,10 +93,21 @@ class Content:
         model = _linear().fit(self._read(learned), labels)
         return Denial(float((model.predict(self._read(asked)) != label).mean()), own, foreign, len(asked))
 
-    def is_doubted(self, label: int, rows: np.ndarray) -> bool:
-        """Tell whether rows of a class are denied it more often than usual even by models that know others of them."""
-        is_denied = self._predicted[np.isin(self.learned, rows)] != label
-        return len(is_denied) > 0 and bool(is_denied.mean() > self._usual[0, label])
+    def chance(self, label: int, rows: np.ndarray, unseen: np.ndarray) -> float:
+        """Give, at next to no cost, the chance that so many rows of a class would be denied it by a model made without others.
+
+        Args:
+            label: the class.
+            rows: indices of rows of the class; of those asked that can be learned from.
+            unseen: indices of all rows that the model has not seen, the asked ones among them.
+        """
+        group = np.flatnonzero(np.isin(self.learned, unseen))
+        is_asked = np.isin(self.learned[group], rows)
+        if not is_asked.any():
+            return 1.0
+        model, usual = self._leave_out
+        n_denied = int((model.predicted(group)[is_asked] != label).sum())
+        return float(binomtest(n_denied, int(is_asked.sum()), usual[label], alternative="greater").pvalue)
 
     def witnesses(self, rows: np.ndarray) -> np.ndarray:
         """Keep one of the rows that start alike: they were written by one template ("so what if the")."""
@@ -114,26 +127,29 @@ class Content:
         return starts
 
     @cached_property
-    def _predicted(self) -> np.ndarray:
-        """The class of each learned row to a model made without it, -1 if there is none."""
+    def _leave_out(self) -> tuple[LeaveOut, np.ndarray]:
+        """A model that can forget any of the learned rows, and how often it denies each class to a row that it forgot."""
         labels = self.seen.labels[self.learned]
-        # Two classes must be in every fold; a rarer third one need not be.
-        n_folds = min(N_FOLDS, np.sort(np.bincount(labels, minlength=self.task.n_classes))[-2])
-        if n_folds < 2:
-            return np.full(len(labels), -1)
-        folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-            return np.asarray(cross_val_predict(_linear(), self._read(self.learned), labels, cv=folds))
+        model = LeaveOut(self._read(self.learned), labels, self.task.n_classes)
+        is_denied = (model.predicted_alone() != labels)[:, None]
+        return model, _share(is_denied, labels[:, None] == np.arange(self.task.n_classes))
 
     @cached_property
     def _usual(self) -> np.ndarray:
         """(2, C) how often each class is denied to rows that carry it, and to others, by models made without them."""
-        if (self._predicted < 0).all():
-            return np.full((2, self.task.n_classes), 0.5)  # nobody knows
-        classes = np.arange(self.task.n_classes)
-        is_denied = self._predicted[:, None] != classes  # (rows, C)
-        is_own = self.seen.labels[self.learned][:, None] == classes
+        labels = self.seen.labels[self.learned]
+        n_classes = self.task.n_classes
+        # Two classes must be in every fold; a rarer third one need not be.
+        n_folds = min(N_FOLDS, np.sort(np.bincount(labels, minlength=n_classes))[-2])
+        if n_folds < 2:
+            return np.full((2, n_classes), 0.5)  # nobody knows
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
+        features = self._read(self.learned)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+            predicted = cross_val_predict(_linear(), features, labels, cv=folds)
+        is_denied = predicted[:, None] != np.arange(n_classes)  # (rows, C)
+        is_own = labels[:, None] == np.arange(n_classes)
         return np.stack([_share(is_denied, is_own), _share(is_denied, ~is_own)])
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
