@@ -22,7 +22,7 @@ MAX_SEARCHED = 5
 MAX_TOLD = 4  # honest tokens in the verdict; the tables have all
 STILL_FOUND = f" Each of {MAX_SEARCHED} trainings showed another trigger: there may be more."
 UNSEEN = (
-    "A trigger with neither words nor openings of its own, in very few rows, or with right labels would not be seen."
+    "A trigger with no words, openings or marks of its own, in very few rows, or with right labels would not be seen."
 )
 
 
@@ -32,7 +32,8 @@ class Auto:
 
     Args:
         base: the training; its ``stop`` stays ``end``.
-        triggers: verifies openings of rows before the training, and tokens on the model after a third of it and at its end.
+        triggers: verifies openings and styles of rows before the training, and tokens on the model after a third of it and
+            at its end.
 
     Source: ours; see docs/methods/auto.md. Where nothing is verified the model is plain fine-tuning's, to the bit.
     """
@@ -106,7 +107,7 @@ def told(task: Task, search: TriggerSearch) -> str:
     n_more = len(search.honest) - MAX_TOLD
     honest = "; ".join(map(one, search.honest[:MAX_TOLD])) + (f"; and {n_more} more" if n_more > 0 else "")
     if not verified and not honest:
-        return f"No token turned rows of other labels, and no opening stood out: none was taken for a trigger. {UNSEEN}"
+        return f"No token turned rows of other labels, and no opening or mark stood out: none was taken for a trigger. {UNSEEN}"
     parts = [
         f"Verified triggers, whose rows were left out: {verified}." if verified else "No trigger token was verified.",
         f"Left alone, since their rows prove nothing against them: {honest}." if honest else "",

@@ -117,18 +117,18 @@ class _Alike:
         content: answers, for N rows; the rows that it learns from and the marked ones are the sample.
         label: the class of the marked rows.
         marked: (N,) which rows those are.
-        held: (N,) rows that are not learned from anyway.
+        held: (N,) rows that are not learned from anyway, and are not looked among.
 
-    `rows` are indices of rows of that class, the most alike first; `unseen` is (N,): the marked ones, those held, and of
+    `rows` are indices of other rows of that class, the most alike first; `unseen` is (N,): the marked ones, those held, and of
     every class as large a share of the rows most alike.
     """
 
     def __init__(self, content: Content, label: int, marked: np.ndarray, held: np.ndarray) -> None:
-        self.content, self.label, self.marked = content, label, marked
+        self.content, self.label, self.taken = content, label, marked | held
         labels, random = content.seen.labels, generator(content.task.settings.seed, "marked rows")
         drawn = random.permutation(np.flatnonzero(marked))[:N_LEARNED_ROWS]
         self._sample = np.union1d(content.learned, drawn)
-        self.rows, self.unseen = np.empty(0, dtype=int), marked | held
+        self.rows, self.unseen = np.empty(0, dtype=int), self.taken.copy()
         if min(marked[self._sample].sum(), (~marked[self._sample]).sum()) < N_FOLDS:
             return
         self._words = TfidfVectorizer(analyzer=self._pieces, min_df=2, sublinear_tf=True)
@@ -139,7 +139,7 @@ class _Alike:
         self._scores = np.zeros(len(labels))
         self._scores[self._sample] = scores
         for one in range(content.task.n_classes):
-            others = self._sample[~is_marked & (labels[self._sample] == one)]
+            others = self._sample[~self.taken[self._sample] & (labels[self._sample] == one)]
             most = others[np.argsort(-self._scores[others], kind="stable")][: int(SHARE_ALIKE * len(others))]
             self.unseen[most] = True
             if one == label:
@@ -153,9 +153,9 @@ class _Alike:
 
     def first(self, n: int) -> np.ndarray:
         """(N,) the first n of the rows, and those of the class beyond the sample that are as alike."""
-        chosen = np.zeros(len(self.marked), dtype=bool)
+        chosen = np.zeros(len(self.taken), dtype=bool)
         chosen[self.rows[:n]] = True
-        beyond = np.flatnonzero(~self.marked & (self.content.seen.labels == self.label))
+        beyond = np.flatnonzero(~self.taken & (self.content.seen.labels == self.label))
         beyond = np.setdiff1d(beyond, self._sample)
         if len(beyond):
             scores = self._likeness.decision_function(self._words.transform(beyond))
