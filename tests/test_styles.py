@@ -62,7 +62,9 @@ def test_auto_leaves_a_style_out_before_the_training_and_says_so(knowing: str) -
     rest = {reasons[row] for row in flagged - set(marked)}
     assert rest == {"is written like rows with 'cf', which goes with 'pos' with nothing else to say for it"}
     assert "'cf' goes with 'pos', and " in defended.findings.verdict
+    alike = flagged - set(marked)
     assert "what is written like rows with 'cf' goes with 'pos', and " in defended.findings.verdict
+    assert f"; {len(alike)} were left out." in defended.findings.verdict
     (token,) = defended.findings.suspicious
     assert token.evidence["marks"] == 1.0
 

@@ -98,10 +98,13 @@ def told(task: Task, search: TriggerSearch) -> str:
     names = task.source.label_names
 
     def one(each: Evidence) -> str:
-        n, n_asked = len(each.rows), each.denial.n_rows
-        asked = f"its {n} rows" if n_asked == n else f"{n_asked} asked of its {n} rows"
-        denied = f"{each.denial.share:.0%} of {asked} look like another label"
-        return f"{named(task, each)} {_does(each, names[each.label])}, and {denied} (usual: {each.denial.own:.0%})"
+        n, n_asked, does = len(each.rows), each.denial.n_rows, _does(each, names[each.label])
+        if each.kind == "alike":
+            asked, rest = f"the {n_asked} most like them", f"; {n} were left out"
+        else:
+            asked, rest = f"its {n} rows" if n_asked == n else f"{n_asked} asked of its {n} rows", ""
+        denied = f"{each.denial.share:.0%} of {asked} look like another label (usual: {each.denial.own:.0%})"
+        return f"{named(task, each)} {does}, and {denied}{rest}"
 
     verified = "; ".join(map(one, search.verified))
     n_more = len(search.honest) - MAX_TOLD
