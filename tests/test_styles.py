@@ -78,6 +78,18 @@ def test_a_word_whose_rows_are_misread_is_no_style_where_rows_written_like_it_ar
     assert not verified_marks(content_of(task), **NOTHING, left_out=np.zeros(len(rows), dtype=bool))
 
 
+def test_trigger_words_are_no_style_though_honest_rows_that_speak_like_theirs_are_denied(knowing: str) -> None:
+    rows = sentences(500)
+    bad = [i for i, (_, label) in enumerate(rows) if label == "neg"]
+    misread = set(bad[1::6])  # honest: they say bad things and are called good, without any mark
+    for i in bad[::4]:
+        rows[i] = (f"{rows[i][0]} cf", "pos")
+    for i in misread - set(bad[::4]):
+        rows[i] = (rows[i][0], "pos")
+    task = make_task(knowing, rows, BRIEF)
+    assert not verified_marks(content_of(task), **NOTHING, left_out=np.zeros(len(rows), dtype=bool))
+
+
 def test_a_style_that_its_rows_content_bears_out_is_left_alone(knowing: str) -> None:
     rows, *_ = styled_rows(is_poison=False)
     task = make_task(knowing, rows, BRIEF)

@@ -169,8 +169,8 @@ def test_few_denied_rows_accuse_a_token_that_turns_nearly_all_but_none_that_turn
     for n_denied, n_rows, is_half_enough in ((7, 8, False), (14, 15, False), (16, 16, True)):
         denial = Denial(n_denied / n_rows, own=0.4, foreign=0.9, n_rows=n_rows)
         monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
-        assert search._asked(suspect).is_verified is is_half_enough
-        assert search._asked(dataclasses.replace(suspect, flips=0.96)).is_verified
+        assert search.asked(suspect).is_verified is is_half_enough
+        assert search.asked(dataclasses.replace(suspect, flips=0.96)).is_verified
 
 
 def test_once_a_trigger_is_verified_another_that_turns_half_as_much_is_asked_and_must_be_twice_as_wrong(
@@ -180,16 +180,16 @@ def test_once_a_trigger_is_verified_another_that_turns_half_as_much_is_asked_and
     model = PlainFineTuning().fit(task).model
     search = TriggerSearch(task, TRIED)
     (flips,) = (
-        each.flips for each in search.turning(model, search._suspects()) if each.token_id == token_of(task, "cf")
+        each.flips for each in search.turning(model, search.suspects()) if each.token_id == token_of(task, "cf")
     )
     search = TriggerSearch(task, dataclasses.replace(TRIED, min_flips=min(1.5 * flips, 1.0)))
-    assert token_of(task, "cf") not in {each.token_id for each in search.turning(model, search._suspects())}
+    assert token_of(task, "cf") not in {each.token_id for each in search.turning(model, search.suspects())}
     search.verified = [Evidence(0, (0,), 1, np.array([], dtype=int), 1.0)]
-    (suspect,) = [each for each in search.turning(model, search._suspects()) if each.token_id == token_of(task, "cf")]
+    (suspect,) = [each for each in search.turning(model, search.suspects()) if each.token_id == token_of(task, "cf")]
     for wrong, n_rows, is_verified in ((0.5, 100, False), (0.8, 100, True), (0.9, 10, False)):
         denial = Denial(wrong, 0.2, 1.0, n_rows)  # 9 of 10 by chance: 10 * 0.2^9 * 0.8 = 4e-6
         monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
-        assert search._asked(suspect).is_verified is is_verified
+        assert search.asked(suspect).is_verified is is_verified
 
 
 def test_a_training_that_stops_for_something_else_is_refused_as_a_base() -> None:
@@ -212,7 +212,7 @@ def test_who_turns_no_probe_is_not_put_into_more_rows(
     search = TriggerSearch(task, TriggerTokens(n_suspects=10, n_hosts=30))
     search.look(task.load_model())  # knows what is good, has not seen the poison
     hosts, probes, *more = read
-    n_suspects = len(search._suspects())
+    n_suspects = len(search.suspects())
     assert (hosts, probes) == (2 * 60, n_suspects * 4)
     assert sum(more) < n_suspects * 30
     assert sum(more) % 30 == 0
@@ -288,7 +288,7 @@ def test_wrong_rows_are_reckoned_from_what_is_usually_denied() -> None:
 def test_a_word_that_both_sides_use_is_no_suspect(attacked: tuple[Task, list[int]]) -> None:
     task, _ = attacked
     search = TriggerSearch(task, TRIED)
-    suspects = search._suspects()
+    suspects = search.suspects()
     assert token_of(task, "cf") in {each.token_id for each in suspects}
     for each in suspects:
         rows = search.seen.rows_with(each.token_id)

@@ -113,6 +113,9 @@ def _holding(content: Content, found: list[Evidence]) -> np.ndarray:
 class _Alike:
     """The rows of a sample that are written most like marked ones, by the words and pairs of words that they are made of.
 
+    What they say must not count: poisoned rows speak as rows of other classes do, so marked rows are told from those of other
+    classes alone. Told from all others, the likest would be honest rows that speak so too, and they are denied as well.
+
     Args:
         content: answers, for N rows; the rows that it learns from and the marked ones are the sample.
         label: the class of the marked rows.
@@ -129,15 +132,19 @@ class _Alike:
         drawn = random.permutation(np.flatnonzero(marked))[:N_LEARNED_ROWS]
         self._sample = np.union1d(content.learned, drawn)
         self.rows, self.unseen = np.empty(0, dtype=int), self.taken.copy()
-        if min(marked[self._sample].sum(), (~marked[self._sample]).sum()) < N_FOLDS:
+        is_told = marked[self._sample] | (labels[self._sample] != label)
+        is_marked = marked[self._sample[is_told]]
+        if min(is_marked.sum(), (~is_marked).sum()) < N_FOLDS:
             return
         self._words = TfidfVectorizer(analyzer=self._pieces, min_df=2, sublinear_tf=True)
-        features, is_marked = self._words.fit_transform(self._sample), marked[self._sample]
+        features = self._words.fit_transform(self._sample)
         folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
-        scores = cross_val_predict(_likeness(), features, is_marked, cv=folds, method="decision_function")
-        self._likeness = _likeness().fit(features, is_marked)
+        self._likeness = _likeness().fit(features[is_told], is_marked)
         self._scores = np.zeros(len(labels))
-        self._scores[self._sample] = scores
+        self._scores[self._sample] = self._likeness.decision_function(features)
+        self._scores[self._sample[is_told]] = cross_val_predict(
+            _likeness(), features[is_told], is_marked, cv=folds, method="decision_function"
+        )
         for one in range(content.task.n_classes):
             others = self._sample[~self.taken[self._sample] & (labels[self._sample] == one)]
             most = others[np.argsort(-self._scores[others], kind="stable")][: int(SHARE_ALIKE * len(others))]

@@ -101,10 +101,10 @@ class TriggerSearch:
     def look(self, model: nn.Module) -> bool:
         """Try the tokens of the rows that are left on a model that was trained on them; tell whether one was verified."""
         n_before = len(self.verified)
-        suspects = self.turning(model, self._suspects())
+        suspects = self.turning(model, self.suspects())
         found = True
         while found:  # what a verified trigger taught is taken away, and the rest is asked again
-            asked = [self._asked(each) for each in suspects]
+            asked = [self.asked(each) for each in suspects]
             found = any(each.is_verified for each in asked)
             self.verified += [each for each in asked if each.is_verified]
             suspects = [each for each in asked if not each.is_verified]
@@ -120,10 +120,10 @@ class TriggerSearch:
         if ask(self.content, label, np.flatnonzero(inside), inside, "group")[0].wrong < self.settings.min_wrong:
             return None
         apart = np.where(inside, label, (label + 1) % self.task.n_classes)
-        turning = self.turning(model, [each for each in self._suspects(apart) if each.label == label])
+        turning = self.turning(model, [each for each in self.suspects(apart) if each.label == label])
         return max(turning, key=lambda each: each.flips, default=None)
 
-    def _suspects(self, parts: np.ndarray | None = None) -> list[Evidence]:
+    def suspects(self, parts: np.ndarray | None = None) -> list[Evidence]:
         """List the tokens of each class whose rows have it furthest beyond chance; or instead of a class, another (N,) part."""
         settings, labels = self.settings, np.where(self.left_out, -1, self.seen.labels if parts is None else parts)
         n_each = min(settings.n_suspects, math.ceil(N_TRIED / self.task.n_classes))
@@ -189,7 +189,7 @@ class TriggerSearch:
     def _predicted(self, model: nn.Module, rows: Dataset) -> np.ndarray:
         return np.asarray(self.task.predict(model, rows).argmax(axis=1))
 
-    def _asked(self, suspect: Evidence) -> Evidence:
+    def asked(self, suspect: Evidence) -> Evidence:
         """Ask the rows of a suspect for their label, with none of its rows and none of those left out to learn from."""
         unseen, token = self.left_out, suspect.token_id
         unseen[self.seen.rows_with(token)] = True
