@@ -74,7 +74,7 @@ def written_alike(content: Content, found: list[Evidence]) -> list[Evidence]:
         marked[each.rows] = True
     held, before = _holding(content, found), marked.copy()
     for _ in range(MAX_ROUNDS):
-        alike = _Alike(content, label, marked, held)
+        alike = _Alike(content, label, marked, held, is_proven=True)
         denial, chance = alike.asked()
         n_wrong = round(denial.wrong * len(alike.rows))
         if chance >= MAX_CHANCE or not n_wrong:
@@ -93,7 +93,7 @@ def _is_style(content: Content, group: list[Evidence], left_out: np.ndarray, min
     label, marked = group[0].label, np.zeros(len(left_out), dtype=bool)
     for mark in group:
         marked[mark.rows] = True
-    alike = _Alike(content, label, marked, left_out | _holding(content, group))
+    alike = _Alike(content, label, marked, left_out | _holding(content, group), is_proven=False)
     together, chance = ask(content, label, content.witnesses(np.flatnonzero(marked)), alike.unseen, "marks")
     if together.wrong < min(MIN_TOGETHER * min_wrong, 1) or chance >= MAX_CHANCE:
         return False
@@ -113,26 +113,28 @@ def _holding(content: Content, found: list[Evidence]) -> np.ndarray:
 class _Alike:
     """The rows of a sample that are written most like marked ones, by the words and pairs of words that they are made of.
 
-    What they say must not count: poisoned rows speak as rows of other classes do, so marked rows are told from those of other
-    classes alone. Told from all others, the likest would be honest rows that speak so too, and they are denied as well.
+    As long as nothing is proven, what rows say must not count: poisoned rows speak as rows of other classes do, so marked rows
+    are told from those of other classes alone. Told from all others, the likest would be honest rows that speak so too, which
+    are denied as well. Once an attack is proven this is what is wanted: it finds more of the poison, with more honest rows.
 
     Args:
         content: answers, for N rows; the rows that it learns from and the marked ones are the sample.
         label: the class of the marked rows.
         marked: (N,) which rows those are.
         held: (N,) rows that are not learned from anyway, and are not looked among.
+        is_proven: that the marked rows are an attack.
 
     `rows` are indices of other rows of that class, the most alike first; `unseen` is (N,): the marked ones, those held, and of
     every class as large a share of the rows most alike.
     """
 
-    def __init__(self, content: Content, label: int, marked: np.ndarray, held: np.ndarray) -> None:
+    def __init__(self, content: Content, label: int, marked: np.ndarray, held: np.ndarray, *, is_proven: bool) -> None:
         self.content, self.label, self.taken = content, label, marked | held
         labels, random = content.seen.labels, generator(content.task.settings.seed, "marked rows")
         drawn = random.permutation(np.flatnonzero(marked))[:N_LEARNED_ROWS]
         self._sample = np.union1d(content.learned, drawn)
         self.rows, self.unseen = np.empty(0, dtype=int), self.taken.copy()
-        is_told = marked[self._sample] | (labels[self._sample] != label)
+        is_told = marked[self._sample] | (labels[self._sample] != label) | is_proven
         is_marked = marked[self._sample[is_told]]
         if min(is_marked.sum(), (~is_marked).sum()) < N_FOLDS:
             return
