@@ -18,6 +18,7 @@ MIN_DENIED = 0.5
 N_ASKED = 500  # rows of a group, and others of its label, that are asked
 
 
+# Asked with a model, a label and (N,) rows of it: can anything be the cause that the model fits them by a way of their own?
 Cause = Callable[[nn.Module, int, np.ndarray], bool]
 
 
