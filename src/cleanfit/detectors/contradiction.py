@@ -51,7 +51,8 @@ class Look:
 
     def as_dict(self) -> dict[str, Any]:
         """Give it in a form that can be written down."""
-        return {**asdict(self), "suspects": [{**asdict(s), "membership": s.membership.tolist()} for s in self.suspects]}
+        suspects = [{**asdict(each), "membership": each.membership.tolist()} for each in self.suspects]
+        return {"suspects": suspects, "n_uncaused": self.n_uncaused}
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> "Look":
