@@ -241,6 +241,12 @@ def test_where_nothing_lies_apart_the_model_is_the_plain_one_to_the_bit(able: st
 def test_an_interrupted_run_goes_on_to_the_same_result(poisoned: tuple[Task, np.ndarray], tmp_path: Path) -> None:
     task = dataclasses.replace(poisoned[0], work=tmp_path / "work")
     whole = ModerateFitting().fit(task)
+    looks = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "work" / "looks").iterdir()]
+    n_forward = (
+        len(looks) + sum(bool(look["suspects"] or look["n_uncaused"]) for look in looks) + 1
+    )  # the untouched model's
+    assert len(looks) == 3
+    assert whole.needs.extra_passes == pytest.approx(3 + n_forward / 3, abs=1e-3)  # three of six epochs are lost
     shutil.rmtree(tmp_path / "work" / "without-1")  # as if the second training had never come to its end
     again = ModerateFitting().fit(task)
     assert again.findings == whole.findings

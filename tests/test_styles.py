@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from cleanfit.defenses import Auto
-from cleanfit.detectors import styles
-from cleanfit.detectors.content import Content
+from cleanfit.detectors.content import N_FOLDS, Content
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.styles import verified_marks, written_alike
 from cleanfit.detectors.suspects import Evidence
@@ -118,5 +117,5 @@ def test_rows_beyond_the_sample_that_are_written_alike_are_found_too(
 
 def test_too_few_marked_rows_have_nothing_written_like_them(knowing: str) -> None:
     task = make_task(knowing, styled_rows()[0], BRIEF)
-    few = Evidence(7, (7,), 1, np.arange(styles.N_FOLDS - 1), 0.0, kind="marks")
+    few = Evidence(7, (7,), 1, np.arange(N_FOLDS - 1), 0.0, kind="marks")
     assert written_alike(content_of(task), [few]) == []

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from cleanfit.capacity import Capacity, Restricted, restrict
 from cleanfit.defenses.base import Defended, tune
-from cleanfit.detectors.contradiction import MIN_DENIED, Cause, ContradictionCheck
+from cleanfit.detectors.contradiction import MIN_DENIED, ContradictionCheck
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.detectors.watcher import GroupWatcher, PlateauWatcher, halving_steps
 from cleanfit.results import Findings, Needs
@@ -100,18 +100,22 @@ class ModerateFitting:
     def _watched(self, task: Task) -> tuple[PreTrainedModel, Findings, float]:
         """Train and watch, and leave out the groups that lie apart, if there are any. Model, findings, extra passes."""
         steps = halving_steps(n_steps(len(task.rows), task.settings), self.n_looks)
-        watcher = GroupWatcher(task, steps, self.n_looked_rows, _cause_in(task))
+        is_text = "input_ids" in task.rows.column_names  # images have no tokens, and any group of them may have a cause
+        search = TriggerSearch(task, TriggerTokens()) if is_text else None
+        watcher = GroupWatcher(task, steps, self.n_looked_rows, search.has_cause if search else lambda *_: True)
         module = self.module(task)
         task.train("trained", module, watch=watcher.watch)
+        passes = watcher.passes + (search.content.passes if search and watcher.has_asked else 0.0)
         if not watcher.suspects:
-            return module.merged(), Findings("moderate", verdict=watcher.verdict()), watcher.passes
-        return self._without_groups(task, module, watcher)
+            return module.merged(), Findings("moderate", verdict=watcher.verdict()), passes
+        model, findings, more = self._without_groups(task, module, watcher)
+        return model, findings, passes + more
 
     def _without_groups(
         self, task: Task, module: Restricted, watcher: GroupWatcher
     ) -> tuple[PreTrainedModel, Findings, float]:
         """Train again, without those groups whose label a model denies that has never seen them."""
-        epochs, suspects, passes = task.settings.num_train_epochs, watcher.suspects, watcher.passes
+        epochs, suspects, passes = task.settings.num_train_epochs, watcher.suspects, 0.0
         lost = watcher.last / watcher.steps[-1] * epochs
         for attempt in range(1, len(suspects) + 1):
             fresh, check = self.module(task), ContradictionCheck(task, suspects)
@@ -136,11 +140,3 @@ class ModerateFitting:
         module = self.module(task)
         task.train("trained", module, watcher.kept, watch=watcher.watch)
         return module.merged(), Findings("moderate", verdict=watcher.verdict()), watcher.passes
-
-
-def _cause_in(task: Task) -> Cause:
-    """Tell of a group whether a token that goes with it turns other rows; images have no tokens, and always may."""
-    if "input_ids" not in task.rows.column_names:
-        return lambda _model, _label, _inside: True
-    search = TriggerSearch(task, TriggerTokens())
-    return lambda model, label, inside: search.cause(model, label, inside) is not None

@@ -6,20 +6,18 @@ from itertools import pairwise
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from cleanfit.detectors.content import N_LEARNED_ROWS, UNASKED, Content, Denial
+from cleanfit.detectors.content import N_FOLDS, N_LEARNED_ROWS, UNASKED, Content, Denial, linear
 from cleanfit.detectors.openings import MAX_CHANCE, MAX_CHANCE_TOGETHER, MIN_TOGETHER
-from cleanfit.detectors.suspects import Evidence, ask, beyond_chance
+from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance
 from cleanfit.seeding import generator
 
-N_TRIED = 200  # tokens of all classes together
 # What is asked first is no more than a filter: of tokens that the costlier question then denied none had more than 0.09.
 MAX_CHANCE_FIRST = 0.1
 SHARE_ALIKE = 0.2  # of the rows of a class, those written most like the marked ones
 MAX_ROUNDS = 5  # of adding rows that are written like those found so far
-N_FOLDS = 5
+LIKENESS_INVERSE_PENALTY = 1
 
 
 def verified_marks(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[Evidence]:
@@ -141,11 +139,11 @@ class _Alike:
         self._words = TfidfVectorizer(analyzer=self._pieces, min_df=2, sublinear_tf=True)
         features = self._words.fit_transform(self._sample)
         folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
-        self._likeness = _likeness().fit(features[is_told], is_marked)
+        self._likeness = linear(LIKENESS_INVERSE_PENALTY).fit(features[is_told], is_marked)
         self._scores = np.zeros(len(labels))
         self._scores[self._sample] = self._likeness.decision_function(features)
         self._scores[self._sample[is_told]] = cross_val_predict(
-            _likeness(), features[is_told], is_marked, cv=folds, method="decision_function"
+            linear(LIKENESS_INVERSE_PENALTY), features[is_told], is_marked, cv=folds, method="decision_function"
         )
         for one in range(content.task.n_classes):
             others = self._sample[~self.taken[self._sample] & (labels[self._sample] == one)]
@@ -177,7 +175,3 @@ class _Alike:
         start, end = np.searchsorted(seen.row_index, [row, row + 1])
         words = [str(token) for token in seen.token_ids[start:end]]
         return [*words, *map(" ".join, pairwise(words))]
-
-
-def _likeness() -> LogisticRegression:
-    return LogisticRegression(C=1, solver="newton-cg", max_iter=1000, class_weight="balanced")

@@ -11,6 +11,7 @@ from cleanfit.seeding import generator
 from cleanfit.task import Task
 
 Kind = Literal["turns", "opens", "marks", "alike"]
+N_TRIED = 200  # tokens of all classes together, so that what they cost does not grow with the classes
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
 
 

@@ -13,7 +13,7 @@ from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
 from cleanfit.detectors.styles import verified_marks, written_alike
-from cleanfit.detectors.suspects import Evidence, ask, beyond_chance
+from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance
 from cleanfit.results import TokenFinding
 from cleanfit.seeding import generator
 from cleanfit.settings import check
@@ -25,7 +25,6 @@ MAX_CHANCE, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.01, 0.75, 1e-6
 # Once a trigger is verified the file is attacked: tokens that turn half as much are asked as well, and must be twice as wrong.
 LENIENCE = 2
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
-N_TRIED = 200  # suspects of all classes together: what a look costs does not grow with the classes
 
 
 @dataclass(frozen=True)
@@ -122,6 +121,10 @@ class TriggerSearch:
         apart = np.where(inside, label, (label + 1) % self.task.n_classes)
         turning = self.turning(model, [each for each in self.suspects(apart) if each.label == label])
         return max(turning, key=lambda each: each.flips, default=None)
+
+    def has_cause(self, model: nn.Module, label: int, inside: np.ndarray) -> bool:
+        """Tell whether `cause` finds one."""
+        return self.cause(model, label, inside) is not None
 
     def suspects(self, parts: np.ndarray | None = None) -> list[Evidence]:
         """List the tokens of each class whose rows have it furthest beyond chance; or instead of a class, another (N,) part."""

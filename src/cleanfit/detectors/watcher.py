@@ -56,6 +56,11 @@ class GroupWatcher:
         return (len(self._looks()) * len(self.rows) / len(self.task.rows) + named) / 3
 
     @property
+    def has_asked(self) -> bool:
+        """Whether a group lay apart at any look, so that it was asked for its cause."""
+        return any(look.suspects or look.n_uncaused for look in self._looks().values())
+
+    @property
     def last(self) -> int:
         """The step of the last look."""
         return max(self._looks())
