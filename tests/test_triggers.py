@@ -186,8 +186,22 @@ def test_once_a_trigger_is_verified_another_that_turns_half_as_much_is_asked_and
     assert token_of(task, "cf") not in {each.token_id for each in search.turning(model, search.suspects())}
     search.verified = [Evidence(0, (0,), 1, np.array([], dtype=int), 1.0)]
     (suspect,) = [each for each in search.turning(model, search.suspects()) if each.token_id == token_of(task, "cf")]
-    for wrong, n_rows, is_verified in ((0.5, 100, False), (0.8, 100, True), (0.9, 10, False)):
-        denial = Denial(wrong, 0.2, 1.0, n_rows)  # 9 of 10 by chance: 10 * 0.2^9 * 0.8 = 4e-6
+    for wrong, n_rows, is_verified in ((0.5, 100, False), (0.8, 100, True), (0.8, 10, False)):
+        denial = Denial(wrong, 0.2, 1.0, n_rows)  # 8 of 10 by chance: 45 * 0.2^8 * 0.8^2 = 7e-5
+        monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
+        assert search.asked(suspect).is_verified is is_verified
+
+
+def test_once_a_trigger_is_verified_another_of_its_label_that_turns_nearly_all_needs_little_more(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = attacked
+    search, cf = TriggerSearch(task, TriggerTokens()), token_of(task, "cf")
+    suspect = Evidence(cf, (cf,), 1, search.seen.rows_with(cf)[:24], 0.9)
+    # Half of the rows of a mixed attack are right: of 24 some 10 are denied, by chance (0.3 each) with 0.15; 8 with 0.43.
+    few, many = (Denial(n / 24, own=0.3, foreign=0.9, n_rows=24) for n in (8, 10))
+    for other_label, denial, is_verified in ((None, many, False), (0, many, False), (1, few, False), (1, many, True)):
+        search.verified = [] if other_label is None else [Evidence(0, (0,), other_label, np.array([], dtype=int), 1.0)]
         monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
         assert search.asked(suspect).is_verified is is_verified
 

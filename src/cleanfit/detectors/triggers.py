@@ -22,8 +22,11 @@ from cleanfit.task import Task
 # Chance of so many denied rows among honest ones. A trigger turns nearly all, and few tokens do. A dozen honest ones of a
 # small file turn half of the rows, and rows that share a phrase are not many but one: 14 of 15 were denied (1 in 50,000).
 MAX_CHANCE, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.01, 0.75, 1e-6
-# Once a trigger is verified the file is attacked: tokens that turn half as much are asked as well, and must be twice as wrong.
+# Once a trigger is verified its label is attacked, and a second one of it likely. Tokens that turn half as much are asked as
+# well, and must be twice as wrong; of those that turn nearly all half as much is enough. Of 13 to 30 rows of a mixed attack,
+# half of them wrong, so many were denied by chance once in six times; rows that share a phrase, once in 50,000 (above).
 LENIENCE = 2
+MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 
 
@@ -159,7 +162,7 @@ class TriggerSearch:
     def turning(self, model: nn.Module, suspects: list[Evidence]) -> list[Evidence]:
         """Keep the suspects that turn enough rows of other classes."""
         settings = self.settings
-        min_flips = settings.min_flips / (LENIENCE if self.verified else 1)
+        min_flips = [settings.min_flips / (LENIENCE if self._is_attacked(c) else 1) for c in range(self.task.n_classes)]
         random = generator(self.task.settings.seed, "trigger hosts")
         hosts = self._hosts(model, random)
         for n_hosts in (settings.n_probes, settings.n_hosts):
@@ -175,7 +178,9 @@ class TriggerSearch:
             ]
             if n_hosts == settings.n_probes:
                 self.usual_flips = float(np.mean(shares))
-            suspects = [replace(each, flips=share) for each, share in zip(suspects, shares) if share >= min_flips]
+            suspects = [
+                replace(each, flips=share) for each, share in zip(suspects, shares) if share >= min_flips[each.label]
+            ]
         return suspects
 
     def _hosts(self, model: nn.Module, random: np.random.Generator) -> list[np.ndarray]:
@@ -197,9 +202,18 @@ class TriggerSearch:
         unseen, token = self.left_out, suspect.token_id
         unseen[self.seen.rows_with(token)] = True
         denial, chance = ask(self.content, suspect.label, suspect.rows, unseen, f"asked rows of {token}")
-        max_chance = MAX_CHANCE if suspect.flips >= SURE_FLIPS else MAX_CHANCE_IF_UNSURE
-        min_wrong = self.settings.min_wrong * (LENIENCE if suspect.flips < self.settings.min_flips else 1)
+        is_sure, min_wrong = suspect.flips >= SURE_FLIPS, self.settings.min_wrong
+        max_chance = MAX_CHANCE if is_sure else MAX_CHANCE_IF_UNSURE
+        if self._is_attacked(suspect.label):
+            max_chance = MAX_CHANCE_AGAIN if is_sure else MAX_CHANCE_AGAIN_IF_UNSURE
+            if is_sure:
+                min_wrong /= LENIENCE
+            elif suspect.flips < self.settings.min_flips:
+                min_wrong *= LENIENCE
         return replace(suspect, denial=denial, is_verified=denial.wrong >= min_wrong and chance < max_chance)
+
+    def _is_attacked(self, label: int) -> bool:
+        return any(each.label == label for each in self.verified)
 
     def _with_pieces(self, place: int, pieces: tuple[int, ...], random: np.random.Generator) -> dict[str, Any]:
         return with_pieces(self._plain[place], pieces, self.task.settings.max_length, random)
