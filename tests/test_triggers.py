@@ -173,6 +173,46 @@ def test_few_denied_rows_accuse_a_token_that_turns_nearly_all_but_none_that_turn
         assert search.asked(dataclasses.replace(suspect, flips=0.96)).is_verified
 
 
+def test_tokens_that_turn_nearly_all_are_proven_together_until_their_label_is_attacked(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = attacked
+    search = TriggerSearch(task, TriggerTokens())
+    rows = search.seen.rows_with(token_of(task, "cf"))
+    pair = [
+        Evidence(token_of(task, name), (0,), 1, part, 0.9) for name, part in (("cf", rows[:8]), ("bad", rows[8:16]))
+    ]
+    answers: list[int] = []
+    shares = [0.75]
+
+    def denial(label: int, asked: np.ndarray, unseen: np.ndarray) -> Denial:
+        answers.append(len(asked))
+        return Denial(shares[-1], own=0.4, foreign=0.9, n_rows=len(asked))
+
+    # By chance 6 of 8: 28 * 0.4^6 * 0.6^2 + 8 * 0.4^7 * 0.6 + 0.4^8 = 0.05; 12 of 16: 0.005; 24 of 32: 6e-5.
+    monkeypatch.setattr(search.content, "denial", denial)
+
+    def verified(suspects: list[Evidence]) -> list[bool]:
+        answers.clear()
+        return [each.is_verified for each in search.proven([search.asked(each) for each in suspects])]
+
+    assert verified(pair) == [False, False]
+    assert answers == [8, 8, 16]
+    shares.append(0.9)  # 14 of 16: 1e-4, in too few rows; 18 of 20: 5e-6
+    assert verified(pair) == [False, False]
+    assert verified([dataclasses.replace(each, rows=part) for each, part in zip(pair, (rows[:10], rows[10:20]))]) == [
+        True,
+        True,
+    ]
+    shares.pop()
+    wide = [dataclasses.replace(each, rows=part) for each, part in zip(pair, (rows[:16], rows[16:32]))]
+    assert verified(wide) == [True, True]
+    assert answers == [16, 16, 32]
+    search.verified = [Evidence(0, (0,), 1, np.array([], dtype=int), 1.0)]
+    assert verified(pair) == [True, True]
+    assert answers == [8, 8]
+
+
 def test_once_a_trigger_is_verified_another_that_turns_half_as_much_is_asked_and_must_be_twice_as_wrong(
     attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

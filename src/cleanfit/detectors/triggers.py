@@ -19,9 +19,12 @@ from cleanfit.seeding import generator
 from cleanfit.settings import check
 from cleanfit.task import Task
 
-# Chance of so many denied rows among honest ones. A trigger turns nearly all, and few tokens do. A dozen honest ones of a
-# small file turn half of the rows, and rows that share a phrase are not many but one: 14 of 15 were denied (1 in 50,000).
-MAX_CHANCE, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.01, 0.75, 1e-6
+# Chance of so many denied rows among honest ones. A trigger turns nearly all, and few tokens do: what is denied of one alone is
+# little (OLID denies a third of all rows), of all such tokens of a label together it proves an attack, unless they are in so
+# few rows that these may hold a slur which pretraining misreads (HSOL: 8 of 12 denied, 6e-5). A dozen honest tokens of a small
+# file turn half of the rows, and rows that share a phrase are not many but one: 14 of 15 were denied (1 in 50,000).
+MAX_CHANCE, MAX_CHANCE_TOGETHER, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 0.75, 1e-6
+MIN_ROWS_TOGETHER = 20
 # Once a trigger is verified its label is attacked, and a second one of it likely. Tokens that turn half as much are asked as
 # well, and must be twice as wrong; of those that turn nearly all half as much is enough. Of 13 to 30 rows of a mixed attack,
 # half of them wrong, so many were denied by chance once in six times; rows that share a phrase, once in 50,000 (above).
@@ -106,7 +109,7 @@ class TriggerSearch:
         suspects = self.turning(model, self.suspects())
         found = True
         while found:  # what a verified trigger taught is taken away, and the rest is asked again
-            asked = [self.asked(each) for each in suspects]
+            asked = self.proven([self.asked(each) for each in suspects])
             found = any(each.is_verified for each in asked)
             self.verified += [each for each in asked if each.is_verified]
             suspects = [each for each in asked if not each.is_verified]
@@ -198,7 +201,10 @@ class TriggerSearch:
         return np.asarray(self.task.predict(model, rows).argmax(axis=1))
 
     def asked(self, suspect: Evidence) -> Evidence:
-        """Ask the rows of a suspect for their label, with none of its rows and none of those left out to learn from."""
+        """Ask the rows of a suspect for their label, with none of its rows and none of those left out to learn from.
+
+        What is verified here and turns nearly all has yet to be `proven`.
+        """
         unseen, token = self.left_out, suspect.token_id
         unseen[self.seen.rows_with(token)] = True
         denial, chance = ask(self.content, suspect.label, suspect.rows, unseen, f"asked rows of {token}")
@@ -211,6 +217,21 @@ class TriggerSearch:
             elif suspect.flips < self.settings.min_flips:
                 min_wrong *= LENIENCE
         return replace(suspect, denial=denial, is_verified=denial.wrong >= min_wrong and chance < max_chance)
+
+    def proven(self, asked: list[Evidence]) -> list[Evidence]:
+        """Ask all denied tokens of a label that turn nearly all together, unless known to be attacked; believe all or none."""
+        sure = [each for each in asked if each.is_verified and each.flips >= SURE_FLIPS]
+        acquitted = set()
+        for label in {each.label for each in sure if not self._is_attacked(each.label)}:
+            group, unseen = [each for each in sure if each.label == label], self.left_out
+            for each in group:
+                unseen[self.seen.rows_with(each.token_id)] = True
+            rows = np.unique(np.concatenate([each.rows for each in group]))
+            denial, chance = ask(self.content, label, rows, unseen, "asked together")
+            max_chance = MAX_CHANCE_TOGETHER if len(rows) >= MIN_ROWS_TOGETHER else MAX_CHANCE_IF_UNSURE
+            if denial.wrong < self.settings.min_wrong or chance >= max_chance:
+                acquitted |= {each.token_id for each in group}
+        return [replace(each, is_verified=each.is_verified and each.token_id not in acquitted) for each in asked]
 
     def _is_attacked(self, label: int) -> bool:
         return any(each.label == label for each in self.verified)
