@@ -170,6 +170,7 @@ def test_a_cell_says_what_it_is_what_it_measured_and_what_became_of_every_row(ti
     )
     assert (plain["facts"]["n_train"], oracle["facts"]["n_train"], plain["facts"]["n_test"]) == (60, 48, 30)
     assert plain["facts"]["effective_rate"] == 0.2
+    assert plain["facts"]["precision"] == "fp32"
     evaluation, outcomes = plain["evaluation"], plain["outcomes"]
     assert outcomes["clean"].count("1") / 30 == evaluation["clean_accuracy"]
     negatives = [row for row, (_, label) in enumerate(sentences(30, 1)) if label == "neg"]

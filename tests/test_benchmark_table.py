@@ -267,8 +267,9 @@ def test_what_cannot_be_compared_says_why_in_every_output(
     assert missing in [value for row in csv_table(summary)[1] for value in row]
 
 
-def test_times_of_different_machines_have_no_ratio(summary_of: Callable[..., Summary]) -> None:
-    found = line(summary_of(cell("plain", "1", "1"), cell("btu", "1", "1", facts__device="cuda")), "btu")
+@pytest.mark.parametrize("other", [{"facts__device": "cuda"}, {"facts__precision": "bf16"}])
+def test_times_of_different_machines_have_no_ratio(summary_of: Callable[..., Summary], other: dict[str, Any]) -> None:
+    found = line(summary_of(cell("plain", "1", "1", facts__precision="fp32"), cell("btu", "1", "1", **other)), "btu")
     assert found.cost.ratio_to_plain is None
     assert found.to_plain.accuracy is not None
 

@@ -299,7 +299,7 @@ def _gap_closed(bundle: Bundle, plain: Bundle | None, oracle: Bundle | None) -> 
 def _cost(bundle: Bundle, plain: Bundle | None) -> Cost:
     cells = list(bundle.values())
     both = [(cell, plain[seed]) for seed, cell in bundle.items() if plain and seed in plain]
-    # Seconds of a GPU and of a CPU, or of one and of eight threads, have no ratio that means anything.
+    # Seconds of a GPU and of a CPU, of one and of eight threads, or of fp32 and of bf16, have no ratio that means anything.
     alike = [pair for pair in both if _machine(pair[0]) == _machine(pair[1])]
     ours, theirs = (sum(pair[side].cost["training_seconds"] for pair in alike) for side in (0, 1))
     memory = [cell.cost["peak_memory_mib"] for cell in cells if cell.cost["peak_memory_mib"] is not None]
@@ -315,7 +315,7 @@ def _cost(bundle: Bundle, plain: Bundle | None) -> Cost:
 
 
 def _machine(cell: FinishedCell) -> tuple[object, ...]:
-    return tuple(cell.facts[name] for name in ("platform", "device", "n_threads"))
+    return tuple(cell.facts.get(name) for name in ("platform", "device", "n_threads", "precision"))
 
 
 def _attack_success(cell: FinishedCell) -> float:

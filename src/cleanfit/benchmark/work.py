@@ -28,6 +28,7 @@ from cleanfit.readers import read_table
 from cleanfit.results import to_plain, write_json
 from cleanfit.run_folder import RunFolder
 from cleanfit.seeding import generator
+from cleanfit.training import use_bf16
 from cleanfit.writers import write_table
 
 WORK = "work"
@@ -133,6 +134,7 @@ def _outcome(cell: Cell, block: Path, facts: dict[str, Any]) -> dict[str, Any]:
         "effective_rate": truth["effective_rate"] if truth else None,
         "model_sha256": audit["model"]["sha256"],
         "device": str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "cpu",
+        "precision": "bf16" if use_bf16(cell.settings) else "fp32",
     }
     plain = to_plain(evaluation)
     del plain["model"]  # the name of a folder that is gone
