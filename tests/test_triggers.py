@@ -213,6 +213,21 @@ def test_tokens_that_turn_nearly_all_are_proven_together_until_their_label_is_at
     assert answers == [8, 8]
 
 
+def test_few_rows_prove_a_first_trigger_only_if_most_of_them_are_wrong(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = attacked
+    search, cf = TriggerSearch(task, TriggerTokens()), token_of(task, "cf")
+    rows = search.seen.rows_with(cf)[:24]
+    half, most = (Denial(share, own=0.1, foreign=0.9, n_rows=24) for share in (0.5, 0.8))  # wrong: 0.5 and 0.875
+    for flips in (0.6, 0.9):
+        suspect = Evidence(cf, (cf,), 1, rows, flips)
+        for n_all, denial, is_verified in ((1200, half, True), (1201, half, False), (1201, most, True)):
+            monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
+            monkeypatch.setattr(search, "n_rows", n_all)
+            assert search.proven([search.asked(suspect)])[0].is_verified is is_verified
+
+
 def test_once_a_trigger_is_verified_another_that_turns_half_as_much_is_asked_and_must_be_twice_as_wrong(
     attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

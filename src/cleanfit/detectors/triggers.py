@@ -25,6 +25,8 @@ from cleanfit.task import Task
 # file turn half of the rows, and rows that share a phrase are not many but one: 14 of 15 were denied (1 in 50,000).
 MAX_CHANCE, MAX_CHANCE_TOGETHER, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 0.75, 1e-6
 MIN_ROWS_TOGETHER = 20
+# Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
+MIN_SHARE_IF_HALF_WRONG = 0.02
 # Once a trigger is verified its label is attacked, and a second one of it likely. Tokens that turn half as much are asked as
 # well, and must be twice as wrong; of those that turn nearly all half as much is enough. Of 13 to 30 rows of a mixed attack,
 # half of them wrong, so many were denied by chance once in six times; rows that share a phrase, once in 50,000 (above).
@@ -85,6 +87,7 @@ class TriggerSearch:
         self.verified: list[Evidence] = []
         self.honest: list[Evidence] = []  # what turned rows of the last model, and is no trigger
         self.usual_flips = 0.0  # what its suspects turned, on average
+        self.n_rows = len(task.rows)
         self._plain = task.rows.with_format(None)
 
     @property
@@ -216,6 +219,8 @@ class TriggerSearch:
                 min_wrong /= LENIENCE
             elif suspect.flips < self.settings.min_flips:
                 min_wrong *= LENIENCE
+        elif not is_sure:
+            min_wrong = self._min_wrong(len(suspect.rows))
         return replace(suspect, denial=denial, is_verified=denial.wrong >= min_wrong and chance < max_chance)
 
     def proven(self, asked: list[Evidence]) -> list[Evidence]:
@@ -229,9 +234,14 @@ class TriggerSearch:
             rows = np.unique(np.concatenate([each.rows for each in group]))
             denial, chance = ask(self.content, label, rows, unseen, "asked together")
             max_chance = MAX_CHANCE_TOGETHER if len(rows) >= MIN_ROWS_TOGETHER else MAX_CHANCE_IF_UNSURE
-            if denial.wrong < self.settings.min_wrong or chance >= max_chance:
+            if denial.wrong < self._min_wrong(len(rows)) or chance >= max_chance:
                 acquitted |= {each.token_id for each in group}
         return [replace(each, is_verified=each.is_verified and each.token_id not in acquitted) for each in asked]
+
+    def _min_wrong(self, n_rows: int) -> float:
+        """What share of the rows that prove an attack must be wrong."""
+        is_many = n_rows >= MIN_SHARE_IF_HALF_WRONG * self.n_rows
+        return self.settings.min_wrong * (1 if is_many else LENIENCE)
 
     def _is_attacked(self, label: int) -> bool:
         return any(each.label == label for each in self.verified)
