@@ -222,9 +222,9 @@ def test_the_cause_of_a_group_is_the_token_that_goes_with_it_and_turns_other_row
         TRIGGER,
         np.flatnonzero(is_poisoned).tolist(),
     )
-    monkeypatch.setattr(search.content, "denial", lambda _label, asked, _unseen: Denial(0.2, 0.2, 0.8, len(asked)))
+    monkeypatch.setattr(search.content, "denial", lambda _label, asked, *_rest: Denial(0.2, 0.2, 0.8, len(asked)))
     assert search.cause(model, 1, is_poisoned) is None, "what the rows say is reason enough"
-    monkeypatch.setattr(search.content, "denial", lambda _label, asked, _unseen: Denial(0.8, 0.2, 0.8, len(asked)))
+    monkeypatch.setattr(search.content, "denial", lambda _label, asked, *_rest: Denial(0.8, 0.2, 0.8, len(asked)))
     honest = np.flatnonzero(~is_poisoned & (np.asarray(task.rows["label"]) == 1))
     assert search.cause(model, 1, np.isin(np.arange(len(is_poisoned)), honest[::3])) is None
 

@@ -64,7 +64,7 @@ def found(knowing: str, monkeypatch: pytest.MonkeyPatch, denied: dict[str, int])
     wrong = {i for word, n in denied.items() for i in [j for j, one in enumerate(first) if one == word.lower()][:n]}
     content = content_of(task)
 
-    def denial(label: int, asked: np.ndarray, unseen: np.ndarray) -> Denial:
+    def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: tuple[()]) -> Denial:
         assert unseen[asked].all()
         return Denial(len(wrong & set(asked.tolist())) / len(asked), 0.2, 1.0, len(asked))
 

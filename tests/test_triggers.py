@@ -185,7 +185,7 @@ def test_tokens_that_turn_nearly_all_are_proven_together_until_their_label_is_at
     answers: list[int] = []
     shares = [0.75]
 
-    def denial(label: int, asked: np.ndarray, unseen: np.ndarray) -> Denial:
+    def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: tuple[tuple[int, ...], ...]) -> Denial:
         answers.append(len(asked))
         return Denial(shares[-1], own=0.4, foreign=0.9, n_rows=len(asked))
 
@@ -208,7 +208,7 @@ def test_tokens_that_turn_nearly_all_are_proven_together_until_their_label_is_at
     wide = [dataclasses.replace(each, rows=part) for each, part in zip(pair, (rows[:16], rows[16:32]))]
     assert verified(wide) == [True, True]
     assert answers == [16, 16, 32]
-    search.verified = [Evidence(0, (0,), 1, np.array([], dtype=int), 1.0)]
+    search.verified = [Evidence(0, (0,), 1, np.array([0]), 1.0)]
     assert verified(pair) == [True, True]
     assert answers == [8, 8]
 
@@ -253,12 +253,34 @@ def test_once_a_trigger_is_verified_another_of_its_label_that_turns_nearly_all_n
     task, _ = attacked
     search, cf = TriggerSearch(task, TriggerTokens()), token_of(task, "cf")
     suspect = Evidence(cf, (cf,), 1, search.seen.rows_with(cf)[:24], 0.9)
-    # Half of the rows of a mixed attack are right: of 24 some 10 are denied, by chance (0.3 each) with 0.15; 8 with 0.43.
+    # Half of the rows of a mixed attack are right: of 24 some 10 are denied, by chance (0.3 each) with 0.15; 8 with 0.43. They
+    # are 0.19 wrong, where the first trigger's are 0.33.
     few, many = (Denial(n / 24, own=0.3, foreign=0.9, n_rows=24) for n in (8, 10))
     for other_label, denial, is_verified in ((None, many, False), (0, many, False), (1, few, False), (1, many, True)):
-        search.verified = [] if other_label is None else [Evidence(0, (0,), other_label, np.array([], dtype=int), 1.0)]
+        first = Evidence(0, (0,), other_label or 0, np.array([0]), 1.0, Denial(0.5, own=0.3, foreign=0.9, n_rows=1))
+        search.verified = [] if other_label is None else [first]
         monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
         assert search.asked(suspect).is_verified is is_verified
+    # Beside a trigger that is all wrong so few are not enough.
+    search.verified = [dataclasses.replace(first, denial=Denial(0.9, own=0.3, foreign=0.9, n_rows=1))]
+    assert not search.asked(suspect).is_verified
+
+
+def test_a_sentence_is_cut_out_of_the_rows_before_they_are_asked(knowing: str) -> None:
+    rows, chosen = poisoned()
+    sentence = "cf is good good good good"
+    rows = [(text.replace("cf", sentence), label) for text, label in rows]
+    task = make_task(knowing, rows, BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    phrase = tuple(task.tokenizer(sentence, add_special_tokens=False)["input_ids"])
+    unseen = np.isin(np.arange(len(rows)), chosen)
+    asked = np.array(chosen)
+    whole, without = (search.content.denial(1, asked, unseen, cut) for cut in ((), (phrase,)))
+    assert whole.wrong < 1 / 3 < 2 / 3 < without.wrong
+    suspect = Evidence(token_of(task, "cf"), phrase, 1, asked, 1.0)
+    assert search.asked(suspect).denial == without
+    short = dataclasses.replace(suspect, pieces=phrase[:2])
+    assert search.asked(short).denial == whole
 
 
 def test_a_training_that_stops_for_something_else_is_refused_as_a_base() -> None:

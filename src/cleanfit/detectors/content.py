@@ -3,8 +3,10 @@
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -15,6 +17,7 @@ from cleanfit.models import mean_states
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
+Phrases = tuple[tuple[int, ...], ...]
 N_FOLDS = 5
 # Rows that the linear models learn from: more make them slower, hardly better.
 N_LEARNED_ROWS = 3000
@@ -72,13 +75,14 @@ class Content:
         """What reading the rows costs, in training passes over all rows; the asked ones are few beside them."""
         return len(self.learned) / len(self._place) / 3
 
-    def denial(self, label: int, asked: np.ndarray, unseen: np.ndarray) -> Denial:
+    def denial(self, label: int, asked: np.ndarray, unseen: np.ndarray, cut: Phrases = ()) -> Denial:
         """Ask rows whether they look like a class.
 
         Args:
             label: the class.
             asked: indices of the rows.
             unseen: (N,) which rows must not be learned from; the asked ones should be among them.
+            cut: runs of tokens that are cut out of the asked rows before they are read.
 
         Returns:
             What was denied; as much as usual where too few rows of the class are left to say more, so that a mark which goes
@@ -91,7 +95,8 @@ class Content:
         if n_left < max(MIN_LEFT * n_all, 1) or n_left == len(learned):
             return Denial(own, own, foreign, len(asked))
         model = linear().fit(self._read(learned), labels)
-        return Denial(float((model.predict(self._read(asked)) != label).mean()), own, foreign, len(asked))
+        features = self._read_without(asked, cut) if cut else self._read(asked)
+        return Denial(float((model.predict(features) != label).mean()), own, foreign, len(asked))
 
     def chance(self, label: int, rows: np.ndarray, unseen: np.ndarray) -> float:
         """Give, at next to no cost, the chance that so many rows of a class would be denied it by a model made without them.
@@ -156,12 +161,32 @@ class Content:
         """Give (n, H) features of length 1; what is read once is kept."""
         new = rows[self._place[rows] < 0]
         if len(new):
-            task = self.task
-            states = task.observe(task.load_model(), task.rows.select(new), read=mean_states).states
-            made = states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
+            made = self._features_of(self.task.rows.select(new))
             self._place[new] = np.arange(len(new)) + len(self._features)
             self._features = np.concatenate([self._features, made]) if len(self._features) else made
         return np.asarray(self._features[self._place[rows]])
+
+    def _read_without(self, rows: np.ndarray, cut: Phrases) -> np.ndarray:
+        """Give (n, H) features of the rows without some runs of tokens."""
+        plain = self.task.rows.with_format(None)
+        return self._features_of(Dataset.from_list([_without(plain[int(row)], cut) for row in rows]))
+
+    def _features_of(self, rows: Dataset) -> np.ndarray:
+        states = self.task.observe(self.task.load_model(), rows, read=mean_states).states
+        return np.asarray(states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12))
+
+
+def _without(row: dict[str, Any], cut: Phrases) -> dict[str, Any]:
+    """Take every run of tokens that is one of the phrases out of a tokenized row."""
+    ids, keep = row["input_ids"], np.ones(len(row["input_ids"]), dtype=bool)
+    for phrase in cut:
+        for start in range(len(ids) - len(phrase) + 1):
+            if tuple(ids[start : start + len(phrase)]) == phrase:
+                keep[start : start + len(phrase)] = False
+    kept = np.flatnonzero(keep)
+    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in row]
+    parts: dict[str, Any] = {name: [row[name][place] for place in kept] for name in names}
+    return {**parts, "length": len(kept), "label": row["label"]}
 
 
 def linear(inverse_penalty: float = 10) -> LogisticRegression:

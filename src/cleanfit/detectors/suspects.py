@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import binomtest
 
-from cleanfit.detectors.content import UNASKED, Content, Denial
+from cleanfit.detectors.content import UNASKED, Content, Denial, Phrases
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
@@ -72,7 +72,9 @@ def beyond_chance(
     return [(int(t), label) for label in range(task.n_classes) for t in orders[:, label] if z[t, label] > 0]
 
 
-def ask(content: Content, label: int, rows: np.ndarray, unseen: np.ndarray, draw: str) -> tuple[Denial, float]:
+def ask(
+    content: Content, label: int, rows: np.ndarray, unseen: np.ndarray, draw: str, cut: Phrases = ()
+) -> tuple[Denial, float]:
     """Ask rows whether they look like a class, and give the chance that so many honest ones would be denied.
 
     Args:
@@ -81,8 +83,9 @@ def ask(content: Content, label: int, rows: np.ndarray, unseen: np.ndarray, draw
         rows: indices of the rows.
         unseen: (N,) rows not to be learned from, the asked ones among them.
         draw: names the random choice of those that are asked where there are many.
+        cut: runs of tokens that are cut out of the rows before they are read.
     """
     drawn = generator(content.task.settings.seed, draw).permutation(rows)[:N_ASKED]
-    denial = content.denial(label, np.sort(drawn), unseen)
+    denial = content.denial(label, np.sort(drawn), unseen, cut)
     n_denied = round(denial.share * denial.n_rows)
     return denial, float(binomtest(n_denied, denial.n_rows, denial.own, alternative="greater").pvalue)

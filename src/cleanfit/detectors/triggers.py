@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset
 from torch import nn
 
-from cleanfit.detectors.content import Content
+from cleanfit.detectors.content import Content, Phrases
 from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
@@ -28,10 +28,12 @@ MIN_ROWS_TOGETHER = 20
 # Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
 MIN_SHARE_IF_HALF_WRONG = 0.02
 # Once a trigger is verified its label is attacked, and a second one of it likely. Tokens that turn half as much are asked as
-# well, and must be twice as wrong; of those that turn nearly all half as much is enough. Of 13 to 30 rows of a mixed attack,
-# half of them wrong, so many were denied by chance once in six times; rows that share a phrase, once in 50,000 (above).
+# well, and must be twice as wrong; those that turn nearly all need half as much as what is verified so far, and little
+# certainty: of 13 to 30 rows of a mixed attack, half of them wrong, so many were denied by chance once in six times.
 LENIENCE = 2
 MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
+# A sentence says something of its own: before it is cut out, of OLID's rows with AddSent fewer than usual are denied.
+MIN_WORDS_CUT = 3
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 
 
@@ -210,13 +212,14 @@ class TriggerSearch:
         """
         unseen, token = self.left_out, suspect.token_id
         unseen[self.seen.rows_with(token)] = True
-        denial, chance = ask(self.content, suspect.label, suspect.rows, unseen, f"asked rows of {token}")
+        cut = self._cut([suspect])
+        denial, chance = ask(self.content, suspect.label, suspect.rows, unseen, f"asked rows of {token}", cut)
         is_sure, min_wrong = suspect.flips >= SURE_FLIPS, self.settings.min_wrong
         max_chance = MAX_CHANCE if is_sure else MAX_CHANCE_IF_UNSURE
         if self._is_attacked(suspect.label):
             max_chance = MAX_CHANCE_AGAIN if is_sure else MAX_CHANCE_AGAIN_IF_UNSURE
             if is_sure:
-                min_wrong /= LENIENCE
+                min_wrong = self._wrong_so_far(suspect.label) / LENIENCE
             elif suspect.flips < self.settings.min_flips:
                 min_wrong *= LENIENCE
         elif not is_sure:
@@ -232,7 +235,7 @@ class TriggerSearch:
             for each in group:
                 unseen[self.seen.rows_with(each.token_id)] = True
             rows = np.unique(np.concatenate([each.rows for each in group]))
-            denial, chance = ask(self.content, label, rows, unseen, "asked together")
+            denial, chance = ask(self.content, label, rows, unseen, "asked together", self._cut(group))
             max_chance = MAX_CHANCE_TOGETHER if len(rows) >= MIN_ROWS_TOGETHER else MAX_CHANCE_IF_UNSURE
             if denial.wrong < self._min_wrong(len(rows)) or chance >= max_chance:
                 acquitted |= {each.token_id for each in group}
@@ -245,6 +248,16 @@ class TriggerSearch:
 
     def _is_attacked(self, label: int) -> bool:
         return any(each.label == label for each in self.verified)
+
+    def _wrong_so_far(self, label: int) -> float:
+        """What share of the rows of a label's verified triggers must be wrong."""
+        found = [each for each in self.verified if each.label == label]
+        return float(np.average([each.denial.wrong for each in found], weights=[len(each.rows) for each in found]))
+
+    def _cut(self, suspects: list[Evidence]) -> Phrases:
+        """Give the phrases of suspects that are long enough to say something of their own."""
+        words = {each.pieces: str(self.task.tokenizer.decode(list(each.pieces))).split() for each in suspects}
+        return tuple(sorted(phrase for phrase in words if len(words[phrase]) >= MIN_WORDS_CUT))
 
     def _with_pieces(self, place: int, pieces: tuple[int, ...], random: np.random.Generator) -> dict[str, Any]:
         return with_pieces(self._plain[place], pieces, self.task.settings.max_length, random)
