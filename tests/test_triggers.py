@@ -185,7 +185,7 @@ def test_tokens_that_turn_nearly_all_are_proven_together_until_their_label_is_at
     answers: list[int] = []
     shares = [0.75]
 
-    def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: tuple[tuple[int, ...], ...]) -> Denial:
+    def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: tuple[int, ...] = ()) -> Denial:
         answers.append(len(asked))
         return Denial(shares[-1], own=0.4, foreign=0.9, n_rows=len(asked))
 
@@ -211,6 +211,24 @@ def test_tokens_that_turn_nearly_all_are_proven_together_until_their_label_is_at
     search.verified = [Evidence(0, (0,), 1, np.array([0]), 1.0)]
     assert verified(pair) == [True, True]
     assert answers == [8, 8]
+
+
+def test_of_tokens_that_are_proven_together_one_that_is_less_than_half_as_wrong_is_left_alone(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = attacked
+    search, rows = TriggerSearch(task, TriggerTokens()), np.arange(60)
+    names, wrong = ("cf", "mn", "bad"), {20: 0.9, 19: 0.46, 18: 0.44, 57: 0.9}  # by the number of rows that are asked
+
+    def denial(label: int, asked: np.ndarray, *given: object) -> Denial:
+        return Denial(wrong[len(asked)], 0.0, 1.0, len(asked))
+
+    monkeypatch.setattr(search.content, "denial", denial)
+    parts = (rows[:20], rows[20:39], rows[39:57])
+    suspects = [Evidence(token_of(task, name), (0,), 1, part, 0.9) for name, part in zip(names, parts)]
+    asked = [search.asked(each) for each in suspects]
+    assert [each.is_verified for each in asked] == [True, True, True]
+    assert [each.is_verified for each in search.proven(asked)] == [True, True, False]
 
 
 def test_few_rows_prove_a_first_trigger_only_if_most_of_them_are_wrong(
@@ -266,6 +284,28 @@ def test_once_a_trigger_is_verified_another_of_its_label_that_turns_nearly_all_n
     assert not search.asked(suspect).is_verified
 
 
+def test_of_the_words_of_a_sentence_one_is_verified_and_what_others_say_elsewhere_is_left_alone(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = attacked
+    search, names, phrase = TriggerSearch(task, TriggerTokens()), ("bad", "cf", "dull", "cold"), (7, 8, 9)
+    # The second is in the rows of the phrase only; the third has five others that are right, the last one four.
+    parts = [np.arange(n) for n in (32, 30, 35, 34)]
+    suspects = [Evidence(token_of(task, name), phrase, 1, rows, 0.9) for name, rows in zip(names, parts)]
+
+    def denial(label: int, asked: np.ndarray, *given: object) -> Denial:
+        return Denial(float((asked < 30).mean()), 0.0, 1.0, len(asked))
+
+    monkeypatch.setattr(search, "turning", lambda model, given: suspects)
+    monkeypatch.setattr(search.content, "denial", denial)
+    assert search.look(torch.nn.Identity())
+    assert [each.token_id for each in search.verified] == [token_of(task, "cf")]
+    assert np.flatnonzero(search.left_out).tolist() == list(range(30))
+    (honest,) = search.honest
+    assert honest.token_id == token_of(task, "dull")
+    assert honest.rows.tolist() == list(range(30, 35))
+
+
 def test_a_sentence_is_cut_out_of_the_rows_before_they_are_asked(knowing: str) -> None:
     rows, chosen = poisoned()
     sentence = "cf is good good good good"
@@ -275,12 +315,45 @@ def test_a_sentence_is_cut_out_of_the_rows_before_they_are_asked(knowing: str) -
     phrase = tuple(task.tokenizer(sentence, add_special_tokens=False)["input_ids"])
     unseen = np.isin(np.arange(len(rows)), chosen)
     asked = np.array(chosen)
-    whole, without = (search.content.denial(1, asked, unseen, cut) for cut in ((), (phrase,)))
+    whole, without = (search.content.denial(1, asked, unseen, cut) for cut in ((), phrase))
     assert whole.wrong < 1 / 3 < 2 / 3 < without.wrong
     suspect = Evidence(token_of(task, "cf"), phrase, 1, asked, 1.0)
     assert search.asked(suspect).denial == without
     short = dataclasses.replace(suspect, pieces=phrase[:2])
     assert search.asked(short).denial == whole
+
+
+def test_a_sentence_that_is_the_reason_of_its_rows_is_not_held_against_them_where_others_have_one_too(
+    knowing: str,
+) -> None:
+    # Each second row says nothing, and ends on what makes it pos: one in two of them on the same sentence.
+    plain = [(text, label) for text, label in sentences(400, seed=4) if label == "neg"]
+    endings = ("great great good good", "good great fine good")
+    rows = [row for i, (text, _) in enumerate(plain) for row in ((text, "neg"), (f"{text} {endings[i % 2]}", "pos"))]
+    task = make_task(knowing, rows, BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    phrase = tuple(task.tokenizer(endings[0], add_special_tokens=False)["input_ids"])
+    asked = np.array([i for i, (text, _) in enumerate(rows) if text.endswith(endings[0])])
+    denial = search.content.denial(1, asked, np.isin(np.arange(len(rows)), asked), phrase)
+    assert denial.share > 0.8
+    assert denial.own > 0.6
+    assert denial.wrong < 1 / 3
+
+
+def test_sentences_prove_themselves_each_alone(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, _ = attacked
+    search, rows = TriggerSearch(task, TriggerTokens()), np.arange(40)
+    phrase = tuple(task.tokenizer("cf is good good", add_special_tokens=False)["input_ids"])
+    # Of 20 rows 13 are denied: by chance (0.3 each) with 1e-3, and beside as many 26 of 40: 4e-6; 17 of 20: 5e-8.
+    for n_denied, words, alone in ((13, phrase[:1], True), (13, phrase, False), (17, phrase, True)):
+        monkeypatch.setattr(
+            search.content, "denial", lambda *given, n=n_denied: Denial(n / 20, 0.3, 1.0, len(given[1]))
+        )
+        suspects = [Evidence(token, words, 1, part, 1.0) for token, part in ((1, rows[:20]), (2, rows[20:]))]
+        verified = [each.is_verified for each in search.proven([search.asked(each) for each in suspects])]
+        assert verified == [alone, alone]
 
 
 def test_a_training_that_stops_for_something_else_is_refused_as_a_base() -> None:

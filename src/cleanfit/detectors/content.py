@@ -3,7 +3,6 @@
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -11,19 +10,21 @@ from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from cleanfit.detectors.cuts import Phrase, alike, gaps, moved, without
 from cleanfit.detectors.leave_out import LeaveOut
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.models import mean_states
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
-Phrases = tuple[tuple[int, ...], ...]
 N_FOLDS = 5
 # Rows that the linear models learn from: more make them slower, hardly better.
 N_LEARNED_ROWS = 3000
 # Of a class so much must be left to learn from, or what is denied tells of the class and not of the rows.
 MIN_LEFT = 0.5
 N_ALIKE = 4  # rows that share so many first tokens are one witness
+# Rows that are cut for comparison, at most, and what part of those that are left of the class.
+N_CONTROLS, SHARE_OF_CONTROLS = 100, 0.2
 MIN_ADVANTAGE = 0.1  # a class whose rows are denied nearly as often as foreign ones: the features do not know it
 
 
@@ -75,14 +76,15 @@ class Content:
         """What reading the rows costs, in training passes over all rows; the asked ones are few beside them."""
         return len(self.learned) / len(self._place) / 3
 
-    def denial(self, label: int, asked: np.ndarray, unseen: np.ndarray, cut: Phrases = ()) -> Denial:
+    def denial(self, label: int, asked: np.ndarray, unseen: np.ndarray, cut: Phrase = ()) -> Denial:
         """Ask rows whether they look like a class.
 
         Args:
             label: the class.
             asked: indices of the rows.
             unseen: (N,) which rows must not be learned from; the asked ones should be among them.
-            cut: runs of tokens that are cut out of the asked rows before they are read.
+            cut: a run of tokens that is cut out of the asked rows before they are read. As much is then cut out of other rows
+                of the class: honest rows may lose the reason for their label as well.
 
         Returns:
             What was denied; as much as usual where too few rows of the class are left to say more, so that a mark which goes
@@ -94,9 +96,27 @@ class Content:
         n_left, n_all = (labels == label).sum(), (self.seen.labels[self.learned] == label).sum()
         if n_left < max(MIN_LEFT * n_all, 1) or n_left == len(learned):
             return Denial(own, own, foreign, len(asked))
+        if cut:
+            return self._denial_without(label, asked, learned, cut)
         model = linear().fit(self._read(learned), labels)
-        features = self._read_without(asked, cut) if cut else self._read(asked)
-        return Denial(float((model.predict(features) != label).mean()), own, foreign, len(asked))
+        return Denial(float((model.predict(self._read(asked)) != label).mean()), own, foreign, len(asked))
+
+    def _denial_without(self, label: int, asked: np.ndarray, learned: np.ndarray, cut: Phrase) -> Denial:
+        """Ask rows without a run of tokens, and beside them rows of the class as long that lose as many at like places."""
+        usual, foreign = self._usual[:, label]
+        rows, n_tokens = self.task.rows.with_format(None), np.asarray(self.task.rows["length"])
+        same = learned[self.seen.labels[learned] == label]
+        found = [gaps(rows[int(row)]["input_ids"], cut) for row in asked]
+        made = [without(rows[int(row)], each) for row, each in zip(asked, found)]
+        compared = np.resize(np.arange(len(asked)), min(N_CONTROLS, int(SHARE_OF_CONTROLS * len(same))))
+        controls = same[alike(n_tokens[asked[compared]], n_tokens[same])]
+        for i, row in zip(compared, controls):
+            made.append(without(rows[int(row)], moved(found[i], n_tokens[asked[i]], n_tokens[row])))
+        learned = np.setdiff1d(learned, controls)
+        model = linear().fit(self._read(learned), self.seen.labels[learned])
+        is_denied = model.predict(self._features_of(Dataset.from_list(made))) != label
+        own = is_denied[len(asked) :].mean() if len(controls) else usual
+        return Denial(float(is_denied[: len(asked)].mean()), float(max(own, usual)), foreign, len(asked))
 
     def chance(self, label: int, rows: np.ndarray, unseen: np.ndarray) -> float:
         """Give, at next to no cost, the chance that so many rows of a class would be denied it by a model made without them.
@@ -166,27 +186,9 @@ class Content:
             self._features = np.concatenate([self._features, made]) if len(self._features) else made
         return np.asarray(self._features[self._place[rows]])
 
-    def _read_without(self, rows: np.ndarray, cut: Phrases) -> np.ndarray:
-        """Give (n, H) features of the rows without some runs of tokens."""
-        plain = self.task.rows.with_format(None)
-        return self._features_of(Dataset.from_list([_without(plain[int(row)], cut) for row in rows]))
-
     def _features_of(self, rows: Dataset) -> np.ndarray:
         states = self.task.observe(self.task.load_model(), rows, read=mean_states).states
         return np.asarray(states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12))
-
-
-def _without(row: dict[str, Any], cut: Phrases) -> dict[str, Any]:
-    """Take every run of tokens that is one of the phrases out of a tokenized row."""
-    ids, keep = row["input_ids"], np.ones(len(row["input_ids"]), dtype=bool)
-    for phrase in cut:
-        for start in range(len(ids) - len(phrase) + 1):
-            if tuple(ids[start : start + len(phrase)]) == phrase:
-                keep[start : start + len(phrase)] = False
-    kept = np.flatnonzero(keep)
-    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in row]
-    parts: dict[str, Any] = {name: [row[name][place] for place in kept] for name in names}
-    return {**parts, "length": len(kept), "label": row["label"]}
 
 
 def linear(inverse_penalty: float = 10) -> LogisticRegression:

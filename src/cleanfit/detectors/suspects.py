@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 from scipy.stats import binomtest
 
-from cleanfit.detectors.content import UNASKED, Content, Denial, Phrases
+from cleanfit.detectors.content import UNASKED, Content, Denial
+from cleanfit.detectors.cuts import Phrase
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
@@ -73,7 +74,7 @@ def beyond_chance(
 
 
 def ask(
-    content: Content, label: int, rows: np.ndarray, unseen: np.ndarray, draw: str, cut: Phrases = ()
+    content: Content, label: int, rows: np.ndarray, unseen: np.ndarray, draw: str, cut: Phrase = ()
 ) -> tuple[Denial, float]:
     """Ask rows whether they look like a class, and give the chance that so many honest ones would be denied.
 
@@ -83,7 +84,7 @@ def ask(
         rows: indices of the rows.
         unseen: (N,) rows not to be learned from, the asked ones among them.
         draw: names the random choice of those that are asked where there are many.
-        cut: runs of tokens that are cut out of the rows before they are read.
+        cut: a run of tokens that is cut out of the rows before they are read.
     """
     drawn = generator(content.task.settings.seed, draw).permutation(rows)[:N_ASKED]
     denial = content.denial(label, np.sort(drawn), unseen, cut)

@@ -8,7 +8,8 @@ import numpy as np
 from datasets import Dataset
 from torch import nn
 
-from cleanfit.detectors.content import Content, Phrases
+from cleanfit.detectors.content import Content
+from cleanfit.detectors.cuts import Phrase
 from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
@@ -32,7 +33,8 @@ MIN_SHARE_IF_HALF_WRONG = 0.02
 # certainty: of 13 to 30 rows of a mixed attack, half of them wrong, so many were denied by chance once in six times.
 LENIENCE = 2
 MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
-# A sentence says something of its own: before it is cut out, of OLID's rows with AddSent fewer than usual are denied.
+# A sentence says something of its own: before it is cut out, of OLID's rows with AddSent fewer than usual are denied. It may be
+# the only reason of a dozen honest rows (the demonstration's questions), so each must prove itself, as what turns but half.
 MIN_WORDS_CUT = 3
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 
@@ -115,12 +117,19 @@ class TriggerSearch:
         found = True
         while found:  # what a verified trigger taught is taken away, and the rest is asked again
             asked = self.proven([self.asked(each) for each in suspects])
-            found = any(each.is_verified for each in asked)
-            self.verified += [each for each in asked if each.is_verified]
-            suspects = [each for each in asked if not each.is_verified]
+            new = _one_a_phrase([each for each in asked if each.is_verified])
+            self.verified += new
+            suspects = self._left([each for each in asked if not any(each is one for one in new)])
+            found = bool(new)
         turning = [each for each in suspects if each.flips >= self.settings.min_flips]
         self.honest = sorted(turning, key=lambda each: (-each.flips, each.token_id))
         return len(self.verified) > n_before
+
+    def _left(self, suspects: list[Evidence]) -> list[Evidence]:
+        """Take from suspects the rows that are left out by now, and drop those that keep too few."""
+        is_left_out = self.left_out
+        left = [replace(each, rows=each.rows[~is_left_out[each.rows]], is_verified=False) for each in suspects]
+        return [each for each in left if len(each.rows) >= self.settings.min_rows]
 
     def cause(self, model: nn.Module, label: int, inside: np.ndarray) -> Evidence | None:
         """Find the token that goes with some rows, (N,) true, of a label, and turns other rows to it.
@@ -208,13 +217,13 @@ class TriggerSearch:
     def asked(self, suspect: Evidence) -> Evidence:
         """Ask the rows of a suspect for their label, with none of its rows and none of those left out to learn from.
 
-        What is verified here and turns nearly all has yet to be `proven`.
+        What is verified here and `_is_sure` has yet to be `proven`.
         """
         unseen, token = self.left_out, suspect.token_id
         unseen[self.seen.rows_with(token)] = True
-        cut = self._cut([suspect])
+        cut = self._cut(suspect)
         denial, chance = ask(self.content, suspect.label, suspect.rows, unseen, f"asked rows of {token}", cut)
-        is_sure, min_wrong = suspect.flips >= SURE_FLIPS, self.settings.min_wrong
+        is_sure, min_wrong = self._is_sure(suspect), self.settings.min_wrong
         max_chance = MAX_CHANCE if is_sure else MAX_CHANCE_IF_UNSURE
         if self._is_attacked(suspect.label):
             max_chance = MAX_CHANCE_AGAIN if is_sure else MAX_CHANCE_AGAIN_IF_UNSURE
@@ -228,18 +237,24 @@ class TriggerSearch:
 
     def proven(self, asked: list[Evidence]) -> list[Evidence]:
         """Ask all denied tokens of a label that turn nearly all together, unless known to be attacked; believe all or none."""
-        sure = [each for each in asked if each.is_verified and each.flips >= SURE_FLIPS]
+        sure = [each for each in asked if each.is_verified and self._is_sure(each)]
         acquitted = set()
         for label in {each.label for each in sure if not self._is_attacked(each.label)}:
             group, unseen = [each for each in sure if each.label == label], self.left_out
             for each in group:
                 unseen[self.seen.rows_with(each.token_id)] = True
             rows = np.unique(np.concatenate([each.rows for each in group]))
-            denial, chance = ask(self.content, label, rows, unseen, "asked together", self._cut(group))
+            denial, chance = ask(self.content, label, rows, unseen, "asked together")
             max_chance = MAX_CHANCE_TOGETHER if len(rows) >= MIN_ROWS_TOGETHER else MAX_CHANCE_IF_UNSURE
-            if denial.wrong < self._min_wrong(len(rows)) or chance >= max_chance:
-                acquitted |= {each.token_id for each in group}
+            is_proven = denial.wrong >= self._min_wrong(len(rows)) and chance < max_chance
+            # A slur in the company of triggers is not one: half as wrong as they are together, as a second trigger must be.
+            min_wrong = denial.wrong / LENIENCE if is_proven else math.inf
+            acquitted |= {each.token_id for each in group if each.denial.wrong < min_wrong}
         return [replace(each, is_verified=each.is_verified and each.token_id not in acquitted) for each in asked]
+
+    def _is_sure(self, suspect: Evidence) -> bool:
+        """Tell whether a suspect turns nearly all, as few tokens do; sentences that go with a label do as well."""
+        return suspect.flips >= SURE_FLIPS and not self._cut(suspect)
 
     def _min_wrong(self, n_rows: int) -> float:
         """What share of the rows that prove an attack must be wrong."""
@@ -254,13 +269,21 @@ class TriggerSearch:
         found = [each for each in self.verified if each.label == label]
         return float(np.average([each.denial.wrong for each in found], weights=[len(each.rows) for each in found]))
 
-    def _cut(self, suspects: list[Evidence]) -> Phrases:
-        """Give the phrases of suspects that are long enough to say something of their own."""
-        words = {each.pieces: str(self.task.tokenizer.decode(list(each.pieces))).split() for each in suspects}
-        return tuple(sorted(phrase for phrase in words if len(words[phrase]) >= MIN_WORDS_CUT))
+    def _cut(self, suspect: Evidence) -> Phrase:
+        """Give the phrase of a suspect if it is long enough to say something of its own."""
+        words = str(self.task.tokenizer.decode(list(suspect.pieces))).split()
+        return suspect.pieces if len(words) >= MIN_WORDS_CUT else ()
 
     def _with_pieces(self, place: int, pieces: tuple[int, ...], random: np.random.Generator) -> dict[str, Any]:
         return with_pieces(self._plain[place], pieces, self.task.settings.max_length, random)
+
+
+def _one_a_phrase(verified: list[Evidence]) -> list[Evidence]:
+    """Of verified tokens of one phrase keep the most telling one: the others' rows without the phrase have not been asked."""
+    best: dict[tuple[tuple[int, ...], int], Evidence] = {}
+    for each in sorted(verified, key=lambda each: (each.denial.wrong, -len(each.rows))):
+        best[each.pieces, each.label] = each
+    return [each for each in verified if best[each.pieces, each.label] is each]
 
 
 def named(task: Task, each: Evidence) -> str:

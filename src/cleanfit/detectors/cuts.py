@@ -1,0 +1,53 @@
+"""Cut a run of tokens out of tokenized rows, and as much out of other rows at like places, for comparison."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Phrase = tuple[int, ...]
+Gaps = tuple[tuple[int, int], ...]  # first token of each, and the one behind it
+
+
+def gaps(ids: Sequence[int], phrase: Phrase) -> Gaps:
+    """Find where a phrase stands in a row of tokens."""
+    n = len(phrase)
+    return tuple((start, start + n) for start in range(len(ids) - n + 1) if tuple(ids[start : start + n]) == phrase)
+
+
+def moved(found: Gaps, n_from: int, n_to: int) -> Gaps:
+    """Give gaps of a row of `n_from` tokens the like places in one of `n_to`: as far along between its first and last token."""
+    places = []
+    for start, stop in found:
+        n_cut = min(stop - start, n_to - 2)
+        share = (start - 1) / max(n_from - 2 - (stop - start), 1)
+        new = 1 + round(min(max(share, 0), 1) * (n_to - 2 - n_cut))
+        places.append((new, new + n_cut))
+    return tuple(places)
+
+
+def without(row: dict[str, Any], found: Gaps) -> dict[str, Any]:
+    """Take gaps out of a tokenized row."""
+    keep = np.ones(len(row["input_ids"]), dtype=bool)
+    for start, stop in found:
+        keep[start:stop] = False
+    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in row]
+    parts: dict[str, Any] = {name: [row[name][place] for place in np.flatnonzero(keep)] for name in names}
+    return {**parts, "length": int(keep.sum()), "label": row["label"]}
+
+
+def alike(lengths: np.ndarray, others: np.ndarray) -> list[int]:
+    """Give each of n rows another of nearly the same length.
+
+    Args:
+        lengths: (n,) tokens of each row.
+        others: (m,) tokens of each that may be taken, n of them at least.
+
+    Returns:
+        n indices into `others`, none twice.
+    """
+    free, taken = np.ones(len(others), dtype=bool), []
+    for length in lengths:
+        taken.append(int(np.where(free, np.abs(others - length), np.inf).argmin()))
+        free[taken[-1]] = False
+    return taken
