@@ -50,7 +50,9 @@ def test_an_opening_that_goes_with_a_label_by_nature_is_left_alone(knowing: str)
     assert not verified_openings(content_of(make_task(knowing, rows, BRIEF)), min_rows=5, min_wrong=1 / 3)
 
 
-def found(knowing: str, monkeypatch: pytest.MonkeyPatch, denied: dict[str, int]) -> set[str]:
+def found(
+    knowing: str, monkeypatch: pytest.MonkeyPatch, denied: dict[str, int], first_chance: float = 0.05
+) -> set[str]:
     """Verify openings of eight rows each, of which so many are denied whoever learns, where a fifth usually is."""
     rows = [row for row in sentences(400) if row[1] == "pos"][:100] + [
         row for row in sentences(400) if row[1] == "neg"
@@ -66,9 +68,15 @@ def found(knowing: str, monkeypatch: pytest.MonkeyPatch, denied: dict[str, int])
 
     def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: tuple[()]) -> Denial:
         assert unseen[asked].all()
+        assert first_chance < 0.1, "who is asked here costs a reading"
         return Denial(len(wrong & set(asked.tolist())) / len(asked), 0.2, 1.0, len(asked))
 
+    def chance(label: int, rows: np.ndarray, unseen: np.ndarray) -> float:
+        assert np.isin(rows, unseen).all()
+        return first_chance
+
     monkeypatch.setattr(content, "denial", denial)
+    monkeypatch.setattr(content, "chance", chance)
     return {
         str(task.tokenizer.convert_ids_to_tokens(each.token_id))
         for each in verified_openings(content, 8, min_wrong=1 / 3)
@@ -87,6 +95,12 @@ def test_two_openings_of_a_label_prove_together_what_neither_proves_alone(
 def test_an_opening_that_is_hardly_denied_is_not_drawn_in(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Four of eight by chance: 0.056.
     assert found(knowing, monkeypatch, {"cf": 8, "mn": 8, "bb": 4}) == {"cf", "mn"}
+
+
+def test_an_opening_that_the_cheaper_model_does_not_deny_is_not_asked(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found(knowing, monkeypatch, {"cf": 8, "mn": 8}, first_chance=0.1) == set()
 
 
 def test_rows_that_start_alike_are_one_witness(knowing: str) -> None:

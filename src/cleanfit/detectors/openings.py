@@ -12,6 +12,8 @@ N_OPENINGS = 10  # per class; those of a syntax are the first three
 # with SynBkd (1e-8 at most, each row counted; of four files of 1,000 rows one is missed with templates as one witness) and
 # without poison (1e-2).
 MAX_CHANCE, MAX_CHANCE_TOGETHER = 0.01, 1e-5
+# What is asked first is no more than a filter: of tokens that the costlier question then denied none had more than 0.09.
+MAX_CHANCE_FIRST = 0.1
 MIN_TOGETHER = 2  # so many times as wrong as one opening must be
 
 
@@ -44,6 +46,8 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
         for each in suspects:
             unseen = left_out | (opening == each.token_id)
             asked = content.witnesses(each.rows)
+            if content.chance(each.label, asked, np.flatnonzero(unseen)) >= MAX_CHANCE_FIRST:
+                continue
             denial, chance = ask(content, each.label, asked, unseen, f"asked rows of opening {each.token_id}")
             if denial.wrong >= min_wrong and chance < MAX_CHANCE:
                 denied.append(replace(each, denial=denial, is_verified=True))
