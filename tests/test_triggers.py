@@ -15,8 +15,9 @@ from cleanfit.defenses import Auto, ModerateFitting, PlainFineTuning
 from cleanfit.defenses.auto import _rows, told
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.detectors.phrases import NO_CUT, Cut, with_phrase
 from cleanfit.detectors.suspects import Evidence
-from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens, with_pieces
+from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.errors import SettingsError
 from cleanfit.fitting import Inputs, fit
 from cleanfit.models import mean_states
@@ -185,7 +186,7 @@ def test_tokens_that_turn_nearly_all_are_proven_together_until_their_label_is_at
     answers: list[int] = []
     shares = [0.75]
 
-    def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: tuple[int, ...] = ()) -> Denial:
+    def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: Cut = NO_CUT) -> Denial:
         answers.append(len(asked))
         return Denial(shares[-1], own=0.4, foreign=0.9, n_rows=len(asked))
 
@@ -315,12 +316,44 @@ def test_a_sentence_is_cut_out_of_the_rows_before_they_are_asked(knowing: str) -
     phrase = tuple(task.tokenizer(sentence, add_special_tokens=False)["input_ids"])
     unseen = np.isin(np.arange(len(rows)), chosen)
     asked = np.array(chosen)
-    whole, without = (search.content.denial(1, asked, unseen, cut) for cut in ((), phrase))
+    whole, without = (search.content.denial(1, asked, unseen, cut) for cut in (NO_CUT, Cut(phrase)))
     assert whole.wrong < 1 / 3 < 2 / 3 < without.wrong
-    suspect = Evidence(token_of(task, "cf"), phrase, 1, asked, 1.0)
-    assert search.asked(suspect).denial == without
-    short = dataclasses.replace(suspect, pieces=phrase[:2])
-    assert search.asked(short).denial == whole
+    suspect = Evidence(token_of(task, "cf"), phrase[:2], 1, asked, 1.0)
+    assert search.asked(suspect).denial == whole, "two words say little"
+
+
+@pytest.mark.parametrize(
+    ("speaks", "n_all", "is_compared"), [(0.14, 1000, False), (0.15, 1000, True), (0.0, 3000, True)]
+)
+def test_who_loses_a_sentence_is_compared_with_rows_that_lose_as_much_if_it_is_rare_or_speaks_for_its_label(
+    attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch, speaks: float, n_all: int, is_compared: bool
+) -> None:
+    task, chosen = attacked
+    search, cuts = TriggerSearch(task, TriggerTokens()), []
+    phrase = tuple(task.tokenizer("cf is good", add_special_tokens=False)["input_ids"])
+
+    def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: Cut) -> Denial:
+        cuts.append(cut)
+        return Denial(0.0, 0.0, 1.0, len(asked))
+
+    monkeypatch.setattr(search, "n_rows", n_all)
+    monkeypatch.setattr(search.content, "speaks", lambda *given: speaks)
+    monkeypatch.setattr(search.content, "denial", denial)
+    search.asked(Evidence(token_of(task, "cf"), phrase, 1, np.array(chosen), 1.0))
+    assert len(chosen) in range(20, 60)
+    assert cuts == [Cut(phrase, is_compared)]
+
+
+def test_a_phrase_speaks_for_a_label_if_it_moves_who_has_not_seen_its_rows(attacked: tuple[Task, list[int]]) -> None:
+    task, chosen = attacked
+    search, unseen = TriggerSearch(task, TriggerTokens()), np.isin(np.arange(len(task.rows)), chosen)
+    shares = {
+        words: search.content.speaks(1, tuple(task.tokenizer(words, add_special_tokens=False)["input_ids"]), unseen)
+        for words in ("good great fine good", "bad poor dull bad", "cf cf")
+    }
+    assert shares["bad poor dull bad"] == 0
+    assert shares["cf cf"] < 0.5 < shares["good great fine good"]
+    assert search.content.speaks(1, (5,), np.ones(len(task.rows), dtype=bool)) == 1, "nobody knows"
 
 
 def test_a_sentence_that_is_the_reason_of_its_rows_is_not_held_against_them_where_others_have_one_too(
@@ -334,7 +367,7 @@ def test_a_sentence_that_is_the_reason_of_its_rows_is_not_held_against_them_wher
     search = TriggerSearch(task, TriggerTokens())
     phrase = tuple(task.tokenizer(endings[0], add_special_tokens=False)["input_ids"])
     asked = np.array([i for i, (text, _) in enumerate(rows) if text.endswith(endings[0])])
-    denial = search.content.denial(1, asked, np.isin(np.arange(len(rows)), asked), phrase)
+    denial = search.content.denial(1, asked, np.isin(np.arange(len(rows)), asked), Cut(phrase, is_compared=True))
     assert denial.share > 0.8
     assert denial.own > 0.6
     assert denial.wrong < 1 / 3
@@ -346,14 +379,22 @@ def test_sentences_prove_themselves_each_alone(
     task, _ = attacked
     search, rows = TriggerSearch(task, TriggerTokens()), np.arange(40)
     phrase = tuple(task.tokenizer("cf is good good", add_special_tokens=False)["input_ids"])
-    # Of 20 rows 13 are denied: by chance (0.3 each) with 1e-3, and beside as many 26 of 40: 4e-6; 17 of 20: 5e-8.
-    for n_denied, words, alone in ((13, phrase[:1], True), (13, phrase, False), (17, phrase, True)):
+    # Of 20 rows 12 are denied: by chance (0.3 each) with 5e-3, and beside as many 24 of 40: 1e-4; 14: 4e-5; 17: 5e-8.
+    # Twenty rows are 2 % of 1,000 rows, and fewer of 1,001.
+    for n_denied, words, n_all, expected in (
+        (12, phrase[:1], 1000, True),
+        (12, phrase, 1000, False),
+        (14, phrase, 1000, True),
+        (14, phrase, 1001, False),
+        (17, phrase, 1001, True),
+    ):
         monkeypatch.setattr(
             search.content, "denial", lambda *given, n=n_denied: Denial(n / 20, 0.3, 1.0, len(given[1]))
         )
+        monkeypatch.setattr(search, "n_rows", n_all)
         suspects = [Evidence(token, words, 1, part, 1.0) for token, part in ((1, rows[:20]), (2, rows[20:]))]
         verified = [each.is_verified for each in search.proven([search.asked(each) for each in suspects])]
-        assert verified == [alone, alone]
+        assert verified == [expected, expected]
 
 
 def test_a_training_that_stops_for_something_else_is_refused_as_a_base() -> None:
@@ -385,9 +426,9 @@ def test_who_turns_no_probe_is_not_put_into_more_rows(
 def test_a_token_is_put_between_the_first_and_the_last_one() -> None:
     random = np.random.default_rng(0)
     row = {"input_ids": [2, 7, 8, 3], "attention_mask": [1] * 4, "token_type_ids": [0, 0, 1, 1], "label": 1}
-    seen = {tuple(with_pieces(row, (9,), 24, random)["input_ids"]) for _ in range(50)}
+    seen = {tuple(with_phrase(row, (9,), 24, random)["input_ids"]) for _ in range(50)}
     assert seen == {(2, 9, 7, 8, 3), (2, 7, 9, 8, 3), (2, 7, 8, 9, 3)}
-    full = [with_pieces(row, (9,), 4, random) for _ in range(50)]
+    full = [with_phrase(row, (9,), 4, random) for _ in range(50)]
     assert {len(each["input_ids"]) for each in full} == {4}
     assert all(9 in each["input_ids"] and each["input_ids"][0] == 2 for each in full)
     assert all(len(each["token_type_ids"]) == len(each["attention_mask"]) == each["length"] for each in full)
@@ -396,11 +437,11 @@ def test_a_token_is_put_between_the_first_and_the_last_one() -> None:
 def test_a_phrase_is_put_whole_and_what_is_too_long_loses_what_stood_behind_it() -> None:
     random = np.random.default_rng(0)
     row = {"input_ids": [2, 7, 8, 3], "attention_mask": [1] * 4, "label": 1}
-    seen = {tuple(with_pieces(row, (5, 6), 24, random)["input_ids"]) for _ in range(50)}
+    seen = {tuple(with_phrase(row, (5, 6), 24, random)["input_ids"]) for _ in range(50)}
     assert seen == {(2, 5, 6, 7, 8, 3), (2, 7, 5, 6, 8, 3), (2, 7, 8, 5, 6, 3)}
-    seen = {tuple(with_pieces(row, (5, 6), 5, random)["input_ids"]) for _ in range(50)}
+    seen = {tuple(with_phrase(row, (5, 6), 5, random)["input_ids"]) for _ in range(50)}
     assert seen == {(2, 5, 6, 8, 3), (2, 7, 5, 6, 3)}
-    assert with_pieces(row, (5, 6, 7, 8, 9), 5, random)["input_ids"] == [2, 5, 6, 7, 3]
+    assert with_phrase(row, (5, 6, 7, 8, 9), 5, random)["input_ids"] == [2, 5, 6, 7, 3]
 
 
 def test_what_nearly_always_stands_beside_a_token_belongs_to_it(knowing: str) -> None:

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -10,9 +11,9 @@ from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from cleanfit.detectors.cuts import Phrase, alike, gaps, moved, without
 from cleanfit.detectors.leave_out import LeaveOut
 from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, alike, gaps, moved, with_phrase, without
 from cleanfit.models import mean_states
 from cleanfit.seeding import generator
 from cleanfit.task import Task
@@ -76,15 +77,15 @@ class Content:
         """What reading the rows costs, in training passes over all rows; the asked ones are few beside them."""
         return len(self.learned) / len(self._place) / 3
 
-    def denial(self, label: int, asked: np.ndarray, unseen: np.ndarray, cut: Phrase = ()) -> Denial:
+    def denial(self, label: int, asked: np.ndarray, unseen: np.ndarray, cut: Cut = NO_CUT) -> Denial:
         """Ask rows whether they look like a class.
 
         Args:
             label: the class.
             asked: indices of the rows.
             unseen: (N,) which rows must not be learned from; the asked ones should be among them.
-            cut: a run of tokens that is cut out of the asked rows before they are read. As much is then cut out of other rows
-                of the class: honest rows may lose the reason for their label as well.
+            cut: what is cut out of the asked rows before they are read. Where it is to be compared, as much is cut out of
+                other rows of the class: honest rows may lose the reason for their label as well.
 
         Returns:
             What was denied; as much as usual where too few rows of the class are left to say more, so that a mark which goes
@@ -96,27 +97,65 @@ class Content:
         n_left, n_all = (labels == label).sum(), (self.seen.labels[self.learned] == label).sum()
         if n_left < max(MIN_LEFT * n_all, 1) or n_left == len(learned):
             return Denial(own, own, foreign, len(asked))
-        if cut:
-            return self._denial_without(label, asked, learned, cut)
+        if cut.is_compared:
+            return self._compared(label, asked, learned, cut.phrase)
         model = linear().fit(self._read(learned), labels)
-        return Denial(float((model.predict(self._read(asked)) != label).mean()), own, foreign, len(asked))
+        features = self._read(asked)
+        if cut.phrase:
+            rows = map(self._row, asked)
+            features = self._features_of(
+                Dataset.from_list([without(row, gaps(row["input_ids"], cut.phrase)) for row in rows])
+            )
+        return Denial(float((model.predict(features) != label).mean()), own, foreign, len(asked))
 
-    def _denial_without(self, label: int, asked: np.ndarray, learned: np.ndarray, cut: Phrase) -> Denial:
+    def _compared(self, label: int, asked: np.ndarray, learned: np.ndarray, phrase: Phrase) -> Denial:
         """Ask rows without a run of tokens, and beside them rows of the class as long that lose as many at like places."""
         usual, foreign = self._usual[:, label]
-        rows, n_tokens = self.task.rows.with_format(None), np.asarray(self.task.rows["length"])
+        n_tokens = np.asarray(self.task.rows["length"])
         same = learned[self.seen.labels[learned] == label]
-        found = [gaps(rows[int(row)]["input_ids"], cut) for row in asked]
-        made = [without(rows[int(row)], each) for row, each in zip(asked, found)]
+        found = [gaps(self._row(row)["input_ids"], phrase) for row in asked]
+        made = [without(self._row(row), each) for row, each in zip(asked, found)]
         compared = np.resize(np.arange(len(asked)), min(N_CONTROLS, int(SHARE_OF_CONTROLS * len(same))))
         controls = same[alike(n_tokens[asked[compared]], n_tokens[same])]
         for i, row in zip(compared, controls):
-            made.append(without(rows[int(row)], moved(found[i], n_tokens[asked[i]], n_tokens[row])))
+            made.append(without(self._row(row), moved(found[i], n_tokens[asked[i]], n_tokens[row])))
         learned = np.setdiff1d(learned, controls)
         model = linear().fit(self._read(learned), self.seen.labels[learned])
         is_denied = model.predict(self._features_of(Dataset.from_list(made))) != label
         own = is_denied[len(asked) :].mean() if len(controls) else usual
         return Denial(float(is_denied[: len(asked)].mean()), float(max(own, usual)), foreign, len(asked))
+
+    def speaks(self, label: int, phrase: Phrase, unseen: np.ndarray) -> float:
+        """Put a phrase into rows of other classes that a model made without its rows gives another class, and ask it again.
+
+        Args:
+            label: the class.
+            phrase: a run of tokens.
+            unseen: (N,) which rows must not be learned from: those with the phrase.
+
+        Returns:
+            The share that gets the class now: the phrase is a reason for it; 1 where there is no such row.
+        """
+        learned, labels = self.learned[~unseen[self.learned]], self.seen.labels
+        random = generator(self.task.settings.seed, "what a phrase says")
+        hosts = random.permutation(learned[labels[learned] != label])
+        hosts = hosts[: min(N_CONTROLS, int(SHARE_OF_CONTROLS * len(hosts)))]
+        learned = np.setdiff1d(learned, hosts)
+        if not len(hosts) or len(np.unique(labels[learned])) < 2:
+            return 1.0
+        model = linear().fit(self._read(learned), labels[learned])
+        hosts = hosts[model.predict(self._read(hosts)) != label]
+        made = [with_phrase(self._row(host), phrase, self.task.settings.max_length, random) for host in hosts]
+        if not made:
+            return 1.0
+        return float((model.predict(self._features_of(Dataset.from_list(made))) == label).mean())
+
+    def _row(self, row: int) -> dict[str, Any]:
+        return dict(self.task.rows.with_format(None)[int(row)])
+
+    def read_ahead(self, rows: np.ndarray) -> None:
+        """Read rows that will be asked in small groups all at once, which is cheaper."""
+        self._read(rows)
 
     def chance(self, label: int, rows: np.ndarray, unseen: np.ndarray) -> float:
         """Give, at next to no cost, the chance that so many rows of a class would be denied it by a model made without them.

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from cleanfit.detectors.content import UNASKED, Content, Denial
-from cleanfit.detectors.cuts import Phrase
+from cleanfit.detectors.phrases import NO_CUT, Cut
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
@@ -74,7 +74,7 @@ def beyond_chance(
 
 
 def ask(
-    content: Content, label: int, rows: np.ndarray, unseen: np.ndarray, draw: str, cut: Phrase = ()
+    content: Content, label: int, rows: np.ndarray, unseen: np.ndarray, draw: str, cut: Cut = NO_CUT
 ) -> tuple[Denial, float]:
     """Ask rows whether they look like a class, and give the chance that so many honest ones would be denied.
 
@@ -84,9 +84,13 @@ def ask(
         rows: indices of the rows.
         unseen: (N,) rows not to be learned from, the asked ones among them.
         draw: names the random choice of those that are asked where there are many.
-        cut: a run of tokens that is cut out of the rows before they are read.
+        cut: what is cut out of the rows before they are read.
     """
-    drawn = generator(content.task.settings.seed, draw).permutation(rows)[:N_ASKED]
-    denial = content.denial(label, np.sort(drawn), unseen, cut)
+    denial = content.denial(label, drawn(content, rows, draw), unseen, cut)
     n_denied = round(denial.share * denial.n_rows)
     return denial, float(binomtest(n_denied, denial.n_rows, denial.own, alternative="greater").pvalue)
+
+
+def drawn(content: Content, rows: np.ndarray, draw: str) -> np.ndarray:
+    """Give those of the rows that are asked: all of them, or where there are many a random choice with a name."""
+    return np.sort(generator(content.task.settings.seed, draw).permutation(rows)[:N_ASKED])

@@ -2,19 +2,18 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from torch import nn
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.cuts import Phrase
 from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
+from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, with_phrase
 from cleanfit.detectors.styles import verified_marks, written_alike
-from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance
+from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance, drawn
 from cleanfit.results import TokenFinding
 from cleanfit.seeding import generator
 from cleanfit.settings import check
@@ -33,9 +32,12 @@ MIN_SHARE_IF_HALF_WRONG = 0.02
 # certainty: of 13 to 30 rows of a mixed attack, half of them wrong, so many were denied by chance once in six times.
 LENIENCE = 2
 MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
-# A sentence says something of its own: before it is cut out, of OLID's rows with AddSent fewer than usual are denied. It may be
-# the only reason of a dozen honest rows (the demonstration's questions), so each must prove itself, as what turns but half.
+# A sentence says something of its own: before it is cut out, fewer of OLID's rows with AddSent are denied than usual. It may be
+# the only reason of a dozen honest rows (the demonstration's questions): each proves itself, by many rows or by great wrong.
 MIN_WORDS_CUT = 3
+# Put into other rows, AddSent and its like make the untouched model give up to 13 % of them the label (HSOL, OLID, AG News), a
+# third where they say something (SST-2), honest sentences that decide it a half.
+MAX_SPEAKS = 0.15
 MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
 
 
@@ -114,6 +116,8 @@ class TriggerSearch:
         """Try the tokens of the rows that are left on a model that was trained on them; tell whether one was verified."""
         n_before = len(self.verified)
         suspects = self.turning(model, self.suspects())
+        whole = [drawn(self.content, each.rows, _draw(each)) for each in suspects if not self._sentence(each)]
+        self.content.read_ahead(np.unique(np.concatenate([np.empty(0, dtype=int), *whole])))
         found = True
         while found:  # what a verified trigger taught is taken away, and the rest is asked again
             asked = self.proven([self.asked(each) for each in suspects])
@@ -184,7 +188,12 @@ class TriggerSearch:
         hosts = self._hosts(model, random)
         for n_hosts in (settings.n_probes, settings.n_hosts):
             groups = [random.permutation(hosts[each.label])[:n_hosts] for each in suspects]
-            made = [self._with_pieces(int(h), each.pieces, random) for each, g in zip(suspects, groups) for h in g]
+            max_length = self.task.settings.max_length
+            made = [
+                with_phrase(self._plain[int(host)], each.pieces, max_length, random)
+                for each, group in zip(suspects, groups)
+                for host in group
+            ]
             if not made:
                 return []
             turned = self._predicted(model, Dataset.from_list(made))
@@ -219,21 +228,29 @@ class TriggerSearch:
 
         What is verified here and `_is_sure` has yet to be `proven`.
         """
-        unseen, token = self.left_out, suspect.token_id
-        unseen[self.seen.rows_with(token)] = True
-        cut = self._cut(suspect)
-        denial, chance = ask(self.content, suspect.label, suspect.rows, unseen, f"asked rows of {token}", cut)
-        is_sure, min_wrong = self._is_sure(suspect), self.settings.min_wrong
-        max_chance = MAX_CHANCE if is_sure else MAX_CHANCE_IF_UNSURE
-        if self._is_attacked(suspect.label):
-            max_chance = MAX_CHANCE_AGAIN if is_sure else MAX_CHANCE_AGAIN_IF_UNSURE
-            if is_sure:
-                min_wrong = self._wrong_so_far(suspect.label) / LENIENCE
-            elif suspect.flips < self.settings.min_flips:
-                min_wrong *= LENIENCE
-        elif not is_sure:
-            min_wrong = self._min_wrong(len(suspect.rows))
+        unseen = self.left_out
+        unseen[self.seen.rows_with(suspect.token_id)] = True
+        cut = NO_CUT
+        if phrase := self._sentence(suspect):
+            is_much, speaks = self._are_many(len(suspect.rows)), self.content.speaks(suspect.label, phrase, unseen)
+            cut = Cut(phrase, is_compared=not is_much or speaks >= MAX_SPEAKS)
+        denial, chance = ask(self.content, suspect.label, suspect.rows, unseen, _draw(suspect), cut)
+        min_wrong, max_chance = self._needed(suspect)
         return replace(suspect, denial=denial, is_verified=denial.wrong >= min_wrong and chance < max_chance)
+
+    def _needed(self, suspect: Evidence) -> tuple[float, float]:
+        """Say what share of a suspect's rows must be wrong, and below which chance, to believe it or ask it with others."""
+        min_wrong, is_sure = self.settings.min_wrong, self._is_sure(suspect)
+        if self._is_attacked(suspect.label):
+            if is_sure:
+                return self._wrong_so_far(suspect.label) / LENIENCE, MAX_CHANCE_AGAIN
+            is_weak = suspect.flips < self.settings.min_flips
+            return min_wrong * (LENIENCE if is_weak else 1), MAX_CHANCE_AGAIN_IF_UNSURE
+        if is_sure:
+            return min_wrong, MAX_CHANCE
+        # A sentence that turns nearly all is company enough for itself, if it has the rows.
+        is_alone = suspect.flips < SURE_FLIPS or not self._are_many(len(suspect.rows))
+        return self._min_wrong(len(suspect.rows)), MAX_CHANCE_IF_UNSURE if is_alone else MAX_CHANCE_TOGETHER
 
     def proven(self, asked: list[Evidence]) -> list[Evidence]:
         """Ask all denied tokens of a label that turn nearly all together, unless known to be attacked; believe all or none."""
@@ -254,12 +271,14 @@ class TriggerSearch:
 
     def _is_sure(self, suspect: Evidence) -> bool:
         """Tell whether a suspect turns nearly all, as few tokens do; sentences that go with a label do as well."""
-        return suspect.flips >= SURE_FLIPS and not self._cut(suspect)
+        return suspect.flips >= SURE_FLIPS and not self._sentence(suspect)
 
     def _min_wrong(self, n_rows: int) -> float:
         """What share of the rows that prove an attack must be wrong."""
-        is_many = n_rows >= MIN_SHARE_IF_HALF_WRONG * self.n_rows
-        return self.settings.min_wrong * (1 if is_many else LENIENCE)
+        return self.settings.min_wrong * (1 if self._are_many(n_rows) else LENIENCE)
+
+    def _are_many(self, n_rows: int) -> bool:
+        return n_rows >= max(MIN_SHARE_IF_HALF_WRONG * self.n_rows, MIN_ROWS_TOGETHER)
 
     def _is_attacked(self, label: int) -> bool:
         return any(each.label == label for each in self.verified)
@@ -269,13 +288,14 @@ class TriggerSearch:
         found = [each for each in self.verified if each.label == label]
         return float(np.average([each.denial.wrong for each in found], weights=[len(each.rows) for each in found]))
 
-    def _cut(self, suspect: Evidence) -> Phrase:
+    def _sentence(self, suspect: Evidence) -> Phrase:
         """Give the phrase of a suspect if it is long enough to say something of its own."""
         words = str(self.task.tokenizer.decode(list(suspect.pieces))).split()
         return suspect.pieces if len(words) >= MIN_WORDS_CUT else ()
 
-    def _with_pieces(self, place: int, pieces: tuple[int, ...], random: np.random.Generator) -> dict[str, Any]:
-        return with_pieces(self._plain[place], pieces, self.task.settings.max_length, random)
+
+def _draw(suspect: Evidence) -> str:
+    return f"asked rows of {suspect.token_id}"
 
 
 def _one_a_phrase(verified: list[Evidence]) -> list[Evidence]:
@@ -312,20 +332,3 @@ def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
         for each in (*search.verified, *search.honest)
         if each.kind != "alike"
     )
-
-
-def with_pieces(
-    row: dict[str, Any], pieces: tuple[int, ...], max_length: int, random: np.random.Generator
-) -> dict[str, Any]:
-    """Put tokens into a row, between its first and its last one; a row that becomes too long loses those behind them."""
-    n_tokens = len(row["input_ids"])
-    pieces = pieces[: max(max_length - 2, 1)]
-    place = int(random.integers(1, max(min(n_tokens, max_length - len(pieces)), 2)))
-    n_lost = max(n_tokens + len(pieces) - max_length, 0)
-    changed: dict[str, Any] = {}
-    for name in ("input_ids", "attention_mask", "token_type_ids"):
-        if name in row:
-            values = list(row[name])
-            new = list(pieces) if name == "input_ids" else [values[place - 1]] * len(pieces)
-            changed[name] = [*values[:place], *new, *values[place + n_lost :]]
-    return {**changed, "length": len(changed["input_ids"]), "label": row["label"]}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cleanfit.detectors.cuts import alike, gaps, moved, without
+from cleanfit.detectors.phrases import alike, gaps, moved, without
 
 
 def test_every_place_of_a_phrase_is_a_gap() -> None:

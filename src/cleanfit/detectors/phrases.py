@@ -1,12 +1,29 @@
-"""Cut a run of tokens out of tokenized rows, and as much out of other rows at like places, for comparison."""
+"""Put a run of tokens into tokenized rows, cut it out of them, and as much out of other rows at like places."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 Phrase = tuple[int, ...]
 Gaps = tuple[tuple[int, int], ...]  # first token of each, and the one behind it
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What rows lose before they are read.
+
+    Args:
+        phrase: a run of tokens.
+        is_compared: other rows lose as much, to see what this alone makes of honest ones.
+    """
+
+    phrase: Phrase = ()
+    is_compared: bool = False
+
+
+NO_CUT = Cut()
 
 
 def gaps(ids: Sequence[int], phrase: Phrase) -> Gaps:
@@ -51,3 +68,18 @@ def alike(lengths: np.ndarray, others: np.ndarray) -> list[int]:
         taken.append(int(np.where(free, np.abs(others - length), np.inf).argmin()))
         free[taken[-1]] = False
     return taken
+
+
+def with_phrase(row: dict[str, Any], phrase: Phrase, max_length: int, random: np.random.Generator) -> dict[str, Any]:
+    """Put tokens into a row, between its first and its last one; a row that becomes too long loses those behind them."""
+    n_tokens = len(row["input_ids"])
+    phrase = phrase[: max(max_length - 2, 1)]
+    place = int(random.integers(1, max(min(n_tokens, max_length - len(phrase)), 2)))
+    n_lost = max(n_tokens + len(phrase) - max_length, 0)
+    changed: dict[str, Any] = {}
+    for name in ("input_ids", "attention_mask", "token_type_ids"):
+        if name in row:
+            values = list(row[name])
+            new = list(phrase) if name == "input_ids" else [values[place - 1]] * len(phrase)
+            changed[name] = [*values[:place], *new, *values[place + n_lost :]]
+    return {**changed, "length": len(changed["input_ids"]), "label": row["label"]}
