@@ -9,6 +9,7 @@ from typing import Any
 import attack_tables
 import moderate_tables
 import standard_words
+import target_table
 
 ROOT = Path(__file__).parent
 PAGE = ROOT.parent / "docs" / "benchmarks.md"
@@ -22,6 +23,7 @@ ORDER = list(NAMES)
 GRIDS = {
     "standard": "At full size: what has been run of the whole grid",
     "standard_cpu": "The grid: who defends against what",
+    "target_cpu": "Few and many poisoned rows, half and no wrong labels",
     "adaptive": "The attacker who knows the default",
     "moderate_paper": "Moderate-fitting's levers, as published",
 }
@@ -44,6 +46,7 @@ def render(cells: list[dict[str, Any]]) -> str:
         key = (cell["data"]["source"], cell["attack"]["name"], plan["label_mode"], plan["rate"], epochs, plan["seed"])
         groups.setdefault(key, []).append(cell)
     parts = [(ROOT / "benchmarks_head.md").read_text(encoding="utf-8").rstrip()]
+    parts.append(target_table.target(ROOT / "results"))
     for name, title in GRIDS.items():
         if (ROOT / "results" / name).exists():
             parts.append(standard_words.standard(ROOT / "results" / name, f"{title} (`benchmarks/{name}.yaml`)"))

@@ -51,7 +51,11 @@ def test_an_opening_that_goes_with_a_label_by_nature_is_left_alone(knowing: str)
 
 
 def found(
-    knowing: str, monkeypatch: pytest.MonkeyPatch, denied: dict[str, int], first_chance: float = 0.05
+    knowing: str,
+    monkeypatch: pytest.MonkeyPatch,
+    denied: dict[str, int],
+    first_chance: float = 0.05,
+    max_chance: float = 0.01,
 ) -> set[str]:
     """Verify openings of eight rows each, of which so many are denied whoever learns, where a fifth usually is."""
     rows = [row for row in sentences(400) if row[1] == "pos"][:100] + [
@@ -77,6 +81,7 @@ def found(
 
     monkeypatch.setattr(content, "denial", denial)
     monkeypatch.setattr(content, "chance", chance)
+    monkeypatch.setattr("cleanfit.detectors.openings.MAX_CHANCE", max_chance)
     return {
         str(task.tokenizer.convert_ids_to_tokens(each.token_id))
         for each in verified_openings(content, 8, min_wrong=1 / 3)
@@ -95,6 +100,17 @@ def test_two_openings_of_a_label_prove_together_what_neither_proves_alone(
 def test_an_opening_that_is_hardly_denied_is_not_drawn_in(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Four of eight by chance: 0.056.
     assert found(knowing, monkeypatch, {"cf": 8, "mn": 8, "bb": 4}) == {"cf", "mn"}
+
+
+def test_openings_whose_rows_are_half_wrong_are_a_mixed_attack_if_they_are_many_and_hardly_by_chance(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Five of eight by chance: 0.01, each; of 32 rows 20: 2e-7, of 40 25: 6e-9, 0.53 wrong.
+    words = ("cf", "mn", "bb", "tq", "watch")
+    assert found(knowing, monkeypatch, dict.fromkeys(words[:4], 5), max_chance=0.02) == set()
+    assert found(knowing, monkeypatch, dict.fromkeys(words, 5), max_chance=0.02) == set(words)
+    monkeypatch.setattr("cleanfit.detectors.openings.MIN_SHARE_IF_HALF_WRONG", 0.21)  # 42 of 200 rows
+    assert found(knowing, monkeypatch, dict.fromkeys(words, 5), max_chance=0.02) == set()
 
 
 def test_an_opening_that_the_cheaper_model_does_not_deny_is_not_asked(

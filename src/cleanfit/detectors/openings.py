@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.suspects import Evidence, ask, beyond_chance
+from cleanfit.detectors.suspects import MIN_SHARE_IF_HALF_WRONG, Evidence, ask, beyond_chance
 
 N_OPENINGS = 10  # per class; those of a syntax are the first three
 # Chance of so many denied rows: of one opening among others of its label, and of all these together. Between what SST-2 had
@@ -15,6 +15,8 @@ MAX_CHANCE, MAX_CHANCE_TOGETHER = 0.01, 1e-5
 # What is asked first is no more than a filter: of tokens that the costlier question then denied none had more than 0.09.
 MAX_CHANCE_FIRST = 0.1
 MIN_TOGETHER = 2  # so many times as wrong as one opening must be
+# Half wrong are those of a mixed attack (2e-11 on all of SST-2, 3e-10 on 1,000 rows of HSOL), and AG News's honest "by" (1e-4).
+MAX_CHANCE_IF_HALF_WRONG = 1e-8
 
 
 def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list[Evidence]:
@@ -57,8 +59,10 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
             unseen = left_out | np.isin(opening, [each.token_id for each in group])
             asked = content.witnesses(np.concatenate([each.rows for each in group]))
             together, chance = ask(content, label, asked, unseen, "openings")
+            is_many = sum(len(each.rows) for each in group) >= MIN_SHARE_IF_HALF_WRONG * len(labels)
+            is_mixed = together.wrong >= min_wrong and chance < MAX_CHANCE_IF_HALF_WRONG and is_many
             is_proven = together.wrong >= min(MIN_TOGETHER * min_wrong, 1) and chance < MAX_CHANCE_TOGETHER
-            if is_proven or any(each.label == label for each in found):
+            if is_proven or is_mixed or any(each.label == label for each in found):
                 new += group
         if not new:
             return found

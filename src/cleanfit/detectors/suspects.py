@@ -13,6 +13,8 @@ from cleanfit.task import Task
 
 Kind = Literal["turns", "opens", "marks", "alike"]
 N_TRIED = 200  # tokens of all classes together, so that what they cost does not grow with the classes
+# Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
+MIN_SHARE_IF_HALF_WRONG = 0.02
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
 
 

@@ -13,7 +13,7 @@ from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, with_phrase
 from cleanfit.detectors.styles import verified_marks, written_alike
-from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance, drawn
+from cleanfit.detectors.suspects import MIN_SHARE_IF_HALF_WRONG, N_TRIED, Evidence, ask, beyond_chance, drawn
 from cleanfit.results import TokenFinding
 from cleanfit.seeding import generator
 from cleanfit.settings import check
@@ -25,8 +25,6 @@ from cleanfit.task import Task
 # file turn half of the rows, and rows that share a phrase are not many but one: 14 of 15 were denied (1 in 50,000).
 MAX_CHANCE, MAX_CHANCE_TOGETHER, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 0.75, 1e-6
 MIN_ROWS_TOGETHER = 20
-# Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
-MIN_SHARE_IF_HALF_WRONG = 0.02
 # Once a trigger is verified its label is attacked, and a second one of it likely. Tokens that turn half as much are asked as
 # well, and must be twice as wrong; those that turn nearly all need half as much as what is verified so far, and little
 # certainty: of 13 to 30 rows of a mixed attack, half of them wrong, so many were denied by chance once in six times.
