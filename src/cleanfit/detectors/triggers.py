@@ -213,8 +213,8 @@ class TriggerSearch:
         # The same of each class, whatever its share.
         n_each = math.ceil(2 * self.settings.n_hosts / max(n_classes - 1, 1))
         is_left = ~self.left_out
-        drawn = [random.permutation(np.flatnonzero(is_left & (labels == c)))[:n_each] for c in range(n_classes)]
-        tried = np.sort(np.concatenate(drawn))
+        some = [random.permutation(np.flatnonzero(is_left & (labels == c)))[:n_each] for c in range(n_classes)]
+        tried = np.sort(np.concatenate(some))
         predicted = self._predicted(model, self.task.rows.select(tried))
         return [tried[(labels[tried] != c) & (predicted != c)] for c in range(n_classes)]
 
@@ -230,8 +230,8 @@ class TriggerSearch:
         unseen[self.seen.rows_with(suspect.token_id)] = True
         cut = NO_CUT
         if phrase := self._sentence(suspect):
-            is_much, speaks = self._are_many(len(suspect.rows)), self.content.speaks(suspect.label, phrase, unseen)
-            cut = Cut(phrase, is_compared=not is_much or speaks >= MAX_SPEAKS)
+            is_rare = not self._are_many(len(suspect.rows))
+            cut = Cut(phrase, is_rare or self.content.speaks(suspect.label, phrase, unseen) >= MAX_SPEAKS)
         denial, chance = ask(self.content, suspect.label, suspect.rows, unseen, _draw(suspect), cut)
         min_wrong, max_chance = self._needed(suspect)
         return replace(suspect, denial=denial, is_verified=denial.wrong >= min_wrong and chance < max_chance)
@@ -251,7 +251,7 @@ class TriggerSearch:
         return self._min_wrong(len(suspect.rows)), MAX_CHANCE_IF_UNSURE if is_alone else MAX_CHANCE_TOGETHER
 
     def proven(self, asked: list[Evidence]) -> list[Evidence]:
-        """Ask all denied tokens of a label that turn nearly all together, unless known to be attacked; believe all or none."""
+        """Ask all denied tokens of a label that turn nearly all together, unless it is attacked; else believe none of them."""
         sure = [each for each in asked if each.is_verified and self._is_sure(each)]
         acquitted = set()
         for label in {each.label for each in sure if not self._is_attacked(each.label)}:
