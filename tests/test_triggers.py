@@ -323,7 +323,7 @@ def test_a_sentence_is_cut_out_of_the_rows_before_they_are_asked(knowing: str) -
 
 
 @pytest.mark.parametrize(
-    ("speaks", "n_all", "is_compared"), [(0.14, 1000, False), (0.15, 1000, True), (0.0, 3000, True)]
+    ("speaks", "n_all", "is_compared"), [(0.49, 1000, False), (0.5, 1000, True), (0.0, 3000, True)]
 )
 def test_who_loses_a_sentence_is_compared_with_rows_that_lose_as_much_if_it_is_rare_or_speaks_for_its_label(
     attacked: tuple[Task, list[int]], monkeypatch: pytest.MonkeyPatch, speaks: float, n_all: int, is_compared: bool
