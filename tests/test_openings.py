@@ -54,7 +54,6 @@ def found(
     knowing: str,
     monkeypatch: pytest.MonkeyPatch,
     denied: dict[str, int],
-    first_chance: float = 0.05,
     max_chance: float = 0.01,
 ) -> set[str]:
     """Verify openings of eight rows each, of which so many are denied whoever learns, where a fifth usually is."""
@@ -72,15 +71,9 @@ def found(
 
     def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: tuple[()]) -> Denial:
         assert unseen[asked].all()
-        assert first_chance < 0.1, "who is asked here costs a reading"
         return Denial(len(wrong & set(asked.tolist())) / len(asked), 0.2, 1.0, len(asked))
 
-    def chance(label: int, rows: np.ndarray, unseen: np.ndarray) -> float:
-        assert np.isin(rows, unseen).all()
-        return first_chance
-
     monkeypatch.setattr(content, "denial", denial)
-    monkeypatch.setattr(content, "chance", chance)
     monkeypatch.setattr("cleanfit.detectors.openings.MAX_CHANCE", max_chance)
     return {
         str(task.tokenizer.convert_ids_to_tokens(each.token_id))
@@ -111,12 +104,6 @@ def test_openings_whose_rows_are_half_wrong_are_a_mixed_attack_if_they_are_many_
     assert found(knowing, monkeypatch, dict.fromkeys(words, 5), max_chance=0.02) == set(words)
     monkeypatch.setattr("cleanfit.detectors.openings.MIN_SHARE_IF_HALF_WRONG", 0.21)  # 42 of 200 rows
     assert found(knowing, monkeypatch, dict.fromkeys(words, 5), max_chance=0.02) == set()
-
-
-def test_an_opening_that_the_cheaper_model_does_not_deny_is_not_asked(
-    knowing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert found(knowing, monkeypatch, {"cf": 8, "mn": 8}, first_chance=0.1) == set()
 
 
 def test_rows_that_start_alike_are_one_witness(knowing: str) -> None:

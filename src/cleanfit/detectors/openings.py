@@ -5,15 +5,13 @@ from dataclasses import replace
 import numpy as np
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.suspects import MIN_SHARE_IF_HALF_WRONG, Evidence, ask, beyond_chance
+from cleanfit.detectors.suspects import MIN_SHARE_IF_HALF_WRONG, Evidence, ask, beyond_chance, drawn
 
 N_OPENINGS = 10  # per class; those of a syntax are the first three
 # Chance of so many denied rows: of one opening among others of its label, and of all these together. Between what SST-2 had
 # with SynBkd (1e-8 at most, each row counted; of four files of 1,000 rows one is missed with templates as one witness) and
 # without poison (1e-2).
 MAX_CHANCE, MAX_CHANCE_TOGETHER = 0.01, 1e-5
-# What is asked first is no more than a filter: of tokens that the costlier question then denied none had more than 0.09.
-MAX_CHANCE_FIRST = 0.1
 MIN_TOGETHER = 2  # so many times as wrong as one opening must be
 # Half wrong are those of a mixed attack (2e-11 on all of SST-2, 3e-10 on 1,000 rows of HSOL), and AG News's honest "by" (1e-4).
 MAX_CHANCE_IF_HALF_WRONG = 1e-8
@@ -41,6 +39,8 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
         Evidence(token, (token,), label, np.flatnonzero((opening == token) & (labels == label)), 0.0, kind="opens")
         for token, label in listed
     ]
+    read = [drawn(content, content.witnesses(each.rows), _draw(each)) for each in suspects]
+    content.read_ahead(np.unique(np.concatenate([content.learned, *read])))
     found: list[Evidence] = []
     while True:
         left_out = np.isin(opening, [each.token_id for each in found])
@@ -48,9 +48,7 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
         for each in suspects:
             unseen = left_out | (opening == each.token_id)
             asked = content.witnesses(each.rows)
-            if content.chance(each.label, asked, np.flatnonzero(unseen)) >= MAX_CHANCE_FIRST:
-                continue
-            denial, chance = ask(content, each.label, asked, unseen, f"asked rows of opening {each.token_id}")
+            denial, chance = ask(content, each.label, asked, unseen, _draw(each))
             if denial.wrong >= min_wrong and chance < MAX_CHANCE:
                 denied.append(replace(each, denial=denial, is_verified=True))
         new: list[Evidence] = []
@@ -68,3 +66,7 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
             return found
         found += new
         suspects = [each for each in suspects if each.token_id not in {one.token_id for one in new}]
+
+
+def _draw(suspect: Evidence) -> str:
+    return f"asked rows of opening {suspect.token_id}"

@@ -9,10 +9,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from cleanfit.detectors.content import N_FOLDS, N_LEARNED_ROWS, UNASKED, Content, Denial, linear
-from cleanfit.detectors.openings import MAX_CHANCE, MAX_CHANCE_FIRST, MAX_CHANCE_TOGETHER, MIN_TOGETHER
+from cleanfit.detectors.openings import MAX_CHANCE, MAX_CHANCE_TOGETHER, MIN_TOGETHER
 from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance
 from cleanfit.seeding import generator
 
+# What is asked first is no more than a filter: of tokens that the costlier question then denied none had more than 0.09.
+MAX_CHANCE_FIRST = 0.1
 SHARE_ALIKE = 0.2  # of the rows of a class, those written most like the marked ones
 MAX_ROUNDS = 5  # of adding rows that are written like those found so far
 LIKENESS_INVERSE_PENALTY = 1
