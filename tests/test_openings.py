@@ -55,8 +55,9 @@ def found(
     monkeypatch: pytest.MonkeyPatch,
     denied: dict[str, int],
     max_chance: float = 0.01,
+    hidden_by: dict[str, str] | None = None,
 ) -> set[str]:
-    """Verify openings of eight rows each, of which so many are denied whoever learns, where a fifth usually is."""
+    """Verify openings of eight rows each, of which so many are denied, unless another one is learned from; usual is a fifth."""
     rows = [row for row in sentences(400) if row[1] == "pos"][:100] + [
         row for row in sentences(400) if row[1] == "neg"
     ][:100]
@@ -67,10 +68,13 @@ def found(
     task = make_task(knowing, rows, BRIEF)
     first = [text.split()[0] for text, _ in rows]
     wrong = {i for word, n in denied.items() for i in [j for j, one in enumerate(first) if one == word.lower()][:n]}
-    content = content_of(task)
+    content, hiding = content_of(task), hidden_by or {}
 
     def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: tuple[()]) -> Denial:
         assert unseen[asked].all()
+        word = first[asked[0]]
+        if word in hiding and not all(unseen[i] for i, one in enumerate(first) if one == hiding[word]):
+            return Denial(0.0, 0.2, 1.0, len(asked))
         return Denial(len(wrong & set(asked.tolist())) / len(asked), 0.2, 1.0, len(asked))
 
     monkeypatch.setattr(content, "denial", denial)
@@ -88,6 +92,14 @@ def test_two_openings_of_a_label_prove_together_what_neither_proves_alone(
     assert found(knowing, monkeypatch, {"cf": 6}) == set()
     assert found(knowing, monkeypatch, {"cf": 6, "mn": 6}) == {"cf", "mn"}
     assert found(knowing, monkeypatch, {"cf": 6, "MN": 6}) == set(), "another label is another attack"
+
+
+def test_openings_that_hide_behind_a_denied_one_are_drawn_in_one_after_the_other(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = {"mn": "cf", "bb": "mn"}
+    assert found(knowing, monkeypatch, {"cf": 6, "mn": 6, "bb": 6}, hidden_by=hidden) == {"cf", "mn", "bb"}
+    assert found(knowing, monkeypatch, {"cf": 4, "mn": 6, "bb": 6}, hidden_by=hidden) == set(), "nothing to begin with"
 
 
 def test_an_opening_that_is_hardly_denied_is_not_drawn_in(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:

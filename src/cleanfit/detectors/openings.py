@@ -43,29 +43,51 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
     content.read_ahead(np.unique(np.concatenate([content.learned, *read])))
     found: list[Evidence] = []
     while True:
-        left_out = np.isin(opening, [each.token_id for each in found])
-        denied: list[Evidence] = []
-        for each in suspects:
-            unseen = left_out | (opening == each.token_id)
-            asked = content.witnesses(each.rows)
-            denial, chance = ask(content, each.label, asked, unseen, _draw(each))
-            if denial.wrong >= min_wrong and chance < MAX_CHANCE:
-                denied.append(replace(each, denial=denial, is_verified=True))
+        denied = _denied(content, suspects, found, min_wrong)
         new: list[Evidence] = []
         for label in sorted({each.label for each in denied}):
             group = [each for each in denied if each.label == label]
-            unseen = left_out | np.isin(opening, [each.token_id for each in group])
-            asked = content.witnesses(np.concatenate([each.rows for each in group]))
-            together, chance = ask(content, label, asked, unseen, "openings")
-            is_many = sum(len(each.rows) for each in group) >= MIN_SHARE_IF_HALF_WRONG * len(labels)
-            is_mixed = together.wrong >= min_wrong and chance < MAX_CHANCE_IF_HALF_WRONG and is_many
-            is_proven = together.wrong >= min(MIN_TOGETHER * min_wrong, 1) and chance < MAX_CHANCE_TOGETHER
-            if is_proven or is_mixed or any(each.label == label for each in found):
+            if any(each.label == label for each in found):
+                new += group
+                continue
+            # Who is left to learn from hides the others: they are asked again without those that are denied so far.
+            others, more = [each for each in suspects if each.label == label], group
+            while more:
+                others = [each for each in others if each.token_id not in {one.token_id for one in more}]
+                more = _denied(content, others, found + group, min_wrong)
+                group = group + more
+            if _is_attack(content, group, found, min_wrong):
                 new += group
         if not new:
             return found
         found += new
         suspects = [each for each in suspects if each.token_id not in {one.token_id for one in new}]
+
+
+def _denied(content: Content, suspects: list[Evidence], found: list[Evidence], min_wrong: float) -> list[Evidence]:
+    """Keep the openings whose rows a model denies that has seen neither these nor those of what was found."""
+    denied = []
+    for each in suspects:
+        unseen = _opening_with(content, [*found, each])
+        denial, chance = ask(content, each.label, content.witnesses(each.rows), unseen, _draw(each))
+        if denial.wrong >= min_wrong and chance < MAX_CHANCE:
+            denied.append(replace(each, denial=denial, is_verified=True))
+    return denied
+
+
+def _is_attack(content: Content, group: list[Evidence], found: list[Evidence], min_wrong: float) -> bool:
+    """Tell whether the rows of openings of one label are denied with none of them to learn from."""
+    asked = content.witnesses(np.concatenate([each.rows for each in group]))
+    together, chance = ask(content, group[0].label, asked, _opening_with(content, [*found, *group]), "openings")
+    is_many = sum(len(each.rows) for each in group) >= MIN_SHARE_IF_HALF_WRONG * len(content.seen.labels)
+    if together.wrong >= min_wrong and chance < MAX_CHANCE_IF_HALF_WRONG and is_many:
+        return True
+    return together.wrong >= min(MIN_TOGETHER * min_wrong, 1) and chance < MAX_CHANCE_TOGETHER
+
+
+def _opening_with(content: Content, openings: list[Evidence]) -> np.ndarray:
+    """(N,) which rows open as found, whatever their label."""
+    return np.asarray(np.isin(content.starts[:, 0], [each.token_id for each in openings]))
 
 
 def _draw(suspect: Evidence) -> str:
