@@ -379,7 +379,7 @@ def test_sentences_prove_themselves_each_alone(
     task, _ = attacked
     search, rows = TriggerSearch(task, TriggerTokens()), np.arange(40)
     phrase = tuple(task.tokenizer("cf is good good", add_special_tokens=False)["input_ids"])
-    # Of 20 rows 12 are denied: by chance (0.3 each) with 5e-3, and beside as many 24 of 40: 1e-4; 14: 4e-5; 17: 5e-8.
+    # Of 20 rows 12 are denied: by chance (0.3 each) with 5e-3, and beside as many 24 of 40: 8e-5; 14: 3e-4; 17: 5e-7.
     # Twenty rows are 2 % of 1,000 rows, and fewer of 1,001.
     for n_denied, words, n_all, expected in (
         (12, phrase[:1], 1000, True),

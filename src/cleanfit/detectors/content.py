@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from cleanfit.detectors.leave_out import LeaveOut
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, alike, gaps, moved, with_phrase, without
+from cleanfit.detectors.phrases import NO_CUT, Cut, Gaps, Phrase, alike, gaps, moved, with_phrase, without
 from cleanfit.models import mean_states
 from cleanfit.seeding import generator
 from cleanfit.task import Task
@@ -99,13 +99,8 @@ class Content:
             return Denial(own, own, foreign, len(asked))
         if cut.is_compared:
             return self._compared(label, asked, learned, cut.phrase)
+        features = self._cut(asked, self._gaps(asked, cut.phrase)) if cut.phrase else self._read(asked)
         model = linear().fit(self._read(learned), labels)
-        features = self._read(asked)
-        if cut.phrase:
-            rows = map(self._row, asked)
-            features = self._features_of(
-                Dataset.from_list([without(row, gaps(row["input_ids"], cut.phrase)) for row in rows])
-            )
         return Denial(float((model.predict(features) != label).mean()), own, foreign, len(asked))
 
     def _compared(self, label: int, asked: np.ndarray, learned: np.ndarray, phrase: Phrase) -> Denial:
@@ -113,15 +108,13 @@ class Content:
         usual, foreign = self._usual[:, label]
         n_tokens = np.asarray(self.task.rows["length"])
         same = learned[self.seen.labels[learned] == label]
-        found = [gaps(self._row(row)["input_ids"], phrase) for row in asked]
-        made = [without(self._row(row), each) for row, each in zip(asked, found)]
         compared = np.resize(np.arange(len(asked)), min(N_CONTROLS, int(SHARE_OF_CONTROLS * len(same))))
         controls = same[alike(n_tokens[asked[compared]], n_tokens[same])]
-        for i, row in zip(compared, controls):
-            made.append(without(self._row(row), moved(found[i], n_tokens[asked[i]], n_tokens[row])))
+        found = self._gaps(asked, phrase)
+        moved_on = [moved(found[i], n_tokens[asked[i]], n_tokens[row]) for i, row in zip(compared, controls)]
         learned = np.setdiff1d(learned, controls)
         model = linear().fit(self._read(learned), self.seen.labels[learned])
-        is_denied = model.predict(self._features_of(Dataset.from_list(made))) != label
+        is_denied = model.predict(self._cut(np.concatenate([asked, controls]), found + moved_on)) != label
         own = is_denied[len(asked) :].mean() if len(controls) else usual
         return Denial(float(is_denied[: len(asked)].mean()), float(max(own, usual)), foreign, len(asked))
 
@@ -149,6 +142,13 @@ class Content:
         if not made:
             return 1.0
         return float((model.predict(self._features_of(Dataset.from_list(made))) == label).mean())
+
+    def _gaps(self, rows: np.ndarray, phrase: Phrase) -> list[Gaps]:
+        return [gaps(self._row(row)["input_ids"], phrase) for row in rows]
+
+    def _cut(self, rows: np.ndarray, found: list[Gaps]) -> np.ndarray:
+        """Give (n, H) features of rows, each without its gaps."""
+        return self._features_of(Dataset.from_list([without(self._row(row), each) for row, each in zip(rows, found)]))
 
     def _row(self, row: int) -> dict[str, Any]:
         return dict(self.task.rows.with_format(None)[int(row)])
