@@ -140,7 +140,7 @@ def test_a_row_of_two_triggers_tells_of_the_stronger_one(attacked: tuple[Task, l
     cf, bad = token_of(task, "cf"), token_of(task, "bad")
     weak = Evidence(bad, (bad,), 1, np.array([0, 1]), 0.6, Denial(0.5, 0.0, 1.0, 2), True)
     strong = Evidence(cf, (cf,), 1, np.array([1, 3]), 0.8, Denial(0.7, 0.0, 1.0, 2), True)
-    assert [(row.row, row.score, row.is_issue, row.reason[:13]) for row in _rows(few, [strong, weak])] == [
+    assert [(row.row, row.score, row.is_issue, row.reason[:13]) for row in _rows(few, [strong, weak], [])] == [
         (0, 0.5, True, "contains 'bad"),
         (1, 0.7, True, "contains 'cf'"),
         (2, 0.0, False, ""),

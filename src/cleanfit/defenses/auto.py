@@ -1,4 +1,4 @@
-"""Look for triggers, verify them, and train without the rows that teach them."""
+"""Look for triggers, verify them, and train without the rows that teach them, or without what these do not need."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -10,6 +10,7 @@ from torch import nn
 from cleanfit.capacity import Restricted
 from cleanfit.defenses.base import Defended, tune
 from cleanfit.defenses.moderate_fitting import ModerateFitting
+from cleanfit.detectors.phrases import all_without
 from cleanfit.detectors.suspects import Evidence
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens, describe, named
 from cleanfit.results import Findings, Needs, RowFinding, write_json
@@ -22,13 +23,14 @@ MAX_SEARCHED = 5
 MAX_TOLD = 4  # honest tokens in the verdict; the tables have all
 STILL_FOUND = f" Each of {MAX_SEARCHED} trainings showed another trigger: there may be more."
 UNSEEN = (
-    "A trigger with no words, openings or marks of its own, in very few rows, or with right labels would not be seen."
+    "A trigger without words, openings or marks of its own, one in very few rows, or a word or two with right labels "
+    "would not be seen."
 )
 
 
 @dataclass(frozen=True)
 class Auto:
-    """Train as usual, verify what looks like a trigger, and if something is one, train again without its rows.
+    """Train as usual, verify what looks like a trigger, and if something is one, train again without its rows or without it.
 
     Args:
         base: the training; its ``stop`` stays ``end``.
@@ -55,7 +57,7 @@ class Auto:
         passes = search.content.passes
         for attempt in range(1, MAX_SEARCHED + 2):
             kept = np.flatnonzero(~search.left_out)
-            rest = _rest(task, kept, attempt)
+            rest = _rest(task, kept, search, attempt)
             module, share_done = self._trained(rest, search if attempt <= MAX_SEARCHED else None)
             if share_done is None:
                 break
@@ -65,7 +67,7 @@ class Auto:
         findings = Findings(
             self.name,
             tokens=describe(search),
-            rows=_rows(task, search.verified),
+            rows=_rows(task, search.verified, search.shortcuts),
             verdict=told(task, search) + (STILL_FOUND if attempt > MAX_SEARCHED else ""),
         )
         return Defended(model, findings, Needs(trusted_rows=tune(task, model), extra_passes=round(passes, 3)))
@@ -106,13 +108,14 @@ def told(task: Task, search: TriggerSearch) -> str:
         denied = f"{each.denial.share:.0%} of {asked} look like another label (usual: {each.denial.own:.0%})"
         return f"{named(task, each)} {does}, and {denied}{rest}"
 
-    verified = "; ".join(map(one, search.verified))
+    verified, cut = "; ".join(map(one, search.verified)), "; ".join(map(one, search.shortcuts))
     n_more = len(search.honest) - MAX_TOLD
     honest = "; ".join(map(one, search.honest[:MAX_TOLD])) + (f"; and {n_more} more" if n_more > 0 else "")
-    if not verified and not honest:
+    if not verified and not cut and not honest:
         return f"No token turned rows of other labels, and no opening or mark stood out: none was taken for a trigger. {UNSEEN}"
     parts = [
         f"Verified triggers, whose rows were left out: {verified}." if verified else "No trigger token was verified.",
+        f"Cut out of rows that were kept, since they have another reason for their label: {cut}." if cut else "",
         f"Left alone, since their rows prove nothing against them: {honest}." if honest else "",
         f"The average suspect turned {search.usual_flips:.0%} of other rows in the end. {UNSEEN}",
     ]
@@ -124,15 +127,21 @@ def _does(each: Evidence, label: str) -> str:
     return f"goes with '{label}'" if each.kind != "turns" else f"turns {each.flips:.0%} of other rows to '{label}'"
 
 
-def _rest(task: Task, kept: np.ndarray, attempt: int) -> Task:
-    """Give the task with the kept rows, and a folder of its own for another attempt."""
+def _rest(task: Task, kept: np.ndarray, search: TriggerSearch, attempt: int) -> Task:
+    """Give the task with what is left of the kept rows, and a folder of its own for another attempt."""
     work = task.work / f"attempt-{attempt}" if task.work and attempt > 1 else task.work
-    return replace(task, rows=task.rows.select(kept) if len(kept) < len(task.rows) else task.rows, work=work)
+    rows = task.rows.select(kept) if len(kept) < len(task.rows) else task.rows
+    return replace(task, rows=all_without(rows, [each.pieces for each in search.shortcuts]), work=work)
 
 
-def _rows(task: Task, verified: list[Evidence]) -> tuple[RowFinding, ...]:
-    """Give a finding for each training row: flagged are those of the verified tokens."""
+def _rows(task: Task, verified: list[Evidence], shortcuts: list[Evidence]) -> tuple[RowFinding, ...]:
+    """Give a finding for each training row: flagged are those of the verified tokens, told of those that were cut."""
     found = [RowFinding(int(row), 0.0, False, "") for row in task.rows.with_format(None)["row_id"]]
+    for each in shortcuts:
+        does = _does(each, task.source.label_names[each.label])
+        reason = f"kept without '{task.tokenizer.decode(list(each.pieces))}', which {does}, and which it does not need"
+        for place in each.rows:
+            found[place] = replace(found[place], reason=reason)
     for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
         does = _does(each, task.source.label_names[each.label])
         holds = (

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 
 Phrase = tuple[int, ...]
 Gaps = tuple[tuple[int, int], ...]  # first token of each, and the one behind it
@@ -51,6 +52,15 @@ def without(row: dict[str, Any], found: Gaps) -> dict[str, Any]:
     names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in row]
     parts: dict[str, Any] = {name: [row[name][place] for place in np.flatnonzero(keep)] for name in names}
     return {**parts, "length": int(keep.sum()), "label": row["label"]}
+
+
+def all_without(rows: Dataset, phrases: Sequence[Phrase]) -> Dataset:
+    """Take runs of tokens, which may overlap, out of all rows that hold them."""
+
+    def cut(row: dict[str, Any]) -> dict[str, Any]:
+        return without(row, tuple(gap for phrase in phrases for gap in gaps(row["input_ids"], phrase)))
+
+    return rows.map(cut, keep_in_memory=True, load_from_cache_file=False, desc="Cut sentences out") if phrases else rows
 
 
 def alike(lengths: np.ndarray, others: np.ndarray) -> list[int]:

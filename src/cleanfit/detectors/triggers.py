@@ -11,7 +11,7 @@ from cleanfit.detectors.content import Content
 from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
-from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, with_phrase
+from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, gaps, with_phrase
 from cleanfit.detectors.styles import verified_marks, written_alike
 from cleanfit.detectors.suspects import MIN_SHARE_IF_HALF_WRONG, N_TRIED, Evidence, ask, beyond_chance, drawn
 from cleanfit.results import TokenFinding
@@ -89,6 +89,7 @@ class TriggerSearch:
         self.seen = Occurrences.of(task.rows, len(task.tokenizer))
         self.content = Content(task, self.seen)
         self.verified: list[Evidence] = []
+        self.shortcuts: list[Evidence] = []  # sentences that are no reason, but turn rows as if they were
         self.honest: list[Evidence] = []  # what turned rows of the last model, and is no trigger
         self.usual_flips = 0.0  # what its suspects turned, on average
         self.n_rows = len(task.rows)
@@ -111,7 +112,7 @@ class TriggerSearch:
             self.verified += written_alike(self.content, [each for each in self.verified if each.label == label])
 
     def look(self, model: nn.Module) -> bool:
-        """Try the tokens of the rows that are left on a model that was trained on them; tell whether one was verified."""
+        """Try the tokens of the rows that are left on a model that was trained on them; tell whether to train again."""
         n_before = len(self.verified)
         suspects = self.turning(model, self.suspects())
         whole = [drawn(self.content, each.rows, _draw(each)) for each in suspects if not self._sentence(each)]
@@ -123,9 +124,37 @@ class TriggerSearch:
             self.verified += new
             suspects = self._left([each for each in asked if not any(each is one for one in new)])
             found = bool(new)
-        turning = [each for each in suspects if each.flips >= self.settings.min_flips]
+        is_verified = len(self.verified) > n_before
+        shortcuts = [] if is_verified else self._shortcuts(suspects)
+        self.shortcuts += shortcuts
+        cut = {each.pieces for each in self.shortcuts}
+        turning = [each for each in suspects if each.flips >= self.settings.min_flips and each.pieces not in cut]
         self.honest = sorted(turning, key=lambda each: (-each.flips, each.token_id))
-        return len(self.verified) > n_before
+        return is_verified or bool(shortcuts)
+
+    def _shortcuts(self, suspects: list[Evidence]) -> list[Evidence]:
+        """Find sentences that turn nearly all rows, say nothing for the label, and whose rows have another reason for it.
+
+        A trigger with right labels is one, and so is a signature: cut out of its rows, either leaves them what they say.
+        """
+        found: list[Evidence] = []
+        for each in suspects:
+            phrase = self._sentence(each)
+            is_known = any(phrase == one.pieces for one in (*self.shortcuts, *found))
+            if not phrase or is_known or each.flips < SURE_FLIPS:
+                continue
+            rows = each.rows[[bool(gaps(self._plain[int(row)]["input_ids"], phrase)) for row in each.rows]]
+            # Of a class that mostly holds it nobody can say whether it has another reason.
+            if len(rows) < self.settings.min_rows or 2 * len(rows) > (self.seen.labels == each.label).sum():
+                continue
+            unseen = self.left_out
+            unseen[rows] = True
+            if self.content.speaks(each.label, phrase, unseen) >= MAX_SPEAKS:
+                continue
+            denial, _ = ask(self.content, each.label, rows, unseen, _draw(each), Cut(phrase))
+            if denial.wrong < self.settings.min_wrong:
+                found.append(replace(each, rows=rows, denial=denial))
+        return found
 
     def _left(self, suspects: list[Evidence]) -> list[Evidence]:
         """Take from suspects the rows that are left out by now, and drop those that keep too few."""
@@ -327,6 +356,6 @@ def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
                 "wrong": round(each.denial.wrong, 6),
             },
         )
-        for each in (*search.verified, *search.honest)
+        for each in (*search.verified, *search.shortcuts, *search.honest)
         if each.kind != "alike"
     )
