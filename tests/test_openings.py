@@ -10,6 +10,7 @@ from cleanfit.defenses import Auto, PlainFineTuning
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
+from cleanfit.detectors.suspects import Evidence
 from cleanfit.task import Task
 from conftest import BRIEF, make_task, sentences
 
@@ -110,12 +111,39 @@ def test_an_opening_that_is_hardly_denied_is_not_drawn_in(knowing: str, monkeypa
 def test_openings_whose_rows_are_half_wrong_are_a_mixed_attack_if_they_are_many_and_hardly_by_chance(
     knowing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Five of eight by chance: 0.01, each; of 32 rows 20: 2e-7, of 40 25: 6e-9, 0.53 wrong.
-    words = ("cf", "mn", "bb", "tq", "watch")
-    assert found(knowing, monkeypatch, dict.fromkeys(words[:4], 5), max_chance=0.02) == set()
+    # Five of eight by chance: 0.01, each; of 24 rows 15: 7e-6, of 32 20: 2e-7, 0.53 wrong.
+    words = ("cf", "mn", "bb", "tq")
+    assert found(knowing, monkeypatch, dict.fromkeys(words[:3], 5), max_chance=0.02) == set()
     assert found(knowing, monkeypatch, dict.fromkeys(words, 5), max_chance=0.02) == set(words)
-    monkeypatch.setattr("cleanfit.detectors.openings.MIN_SHARE_IF_HALF_WRONG", 0.21)  # 42 of 200 rows
+    monkeypatch.setattr("cleanfit.detectors.openings.MIN_SHARE_IF_HALF_WRONG", 0.17)  # 34 of 200 rows
     assert found(knowing, monkeypatch, dict.fromkeys(words, 5), max_chance=0.02) == set()
+
+
+def test_where_openings_hide_each_other_one_that_is_half_as_wrong_is_enough_to_begin_with(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of eight rows three are 0.22 wrong, and two 0.06.
+    others, hidden = dict.fromkeys(("mn", "bb", "tq"), 8), dict.fromkeys(("mn", "bb", "tq"), "cf")
+    assert found(knowing, monkeypatch, {"cf": 3, **others}, 0.6, hidden) == {"cf", "mn", "bb", "tq"}
+    assert found(knowing, monkeypatch, {"cf": 2, **others}, 0.6, hidden) == set()
+
+
+def test_an_opening_that_proves_too_little_is_verified_if_rows_written_alike_are_denied_too(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, float, float]] = []
+
+    def is_style(
+        content: Content, group: list[Evidence], held: np.ndarray, min_wrong: float, max_chance: float
+    ) -> bool:
+        asked.append((len(group), min_wrong, max_chance))
+        assert not held.any()
+        return True
+
+    assert found(knowing, monkeypatch, {"cf": 6}) == set()
+    monkeypatch.setattr("cleanfit.detectors.openings.is_style", is_style)
+    assert found(knowing, monkeypatch, {"cf": 6}) == {"cf"}
+    assert asked == [(1, 1 / 3, 1e-5)]
 
 
 def test_rows_that_start_alike_are_one_witness(knowing: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from cleanfit.defenses import Auto
 from cleanfit.detectors.content import N_FOLDS, Content
+from cleanfit.detectors.likeness import is_style
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.styles import verified_marks, written_alike
 from cleanfit.detectors.suspects import Evidence
@@ -48,6 +49,30 @@ def test_a_style_is_found_by_its_mark_and_rows_written_alike_with_it(knowing: st
     unmarked = set(chosen) - set(marked)
     assert len(unmarked & set(others.rows.tolist())) > 0.8 * len(unmarked)
     assert len(set(others.rows.tolist()) - unmarked) < 0.1 * len(chosen)
+
+
+@pytest.mark.parametrize("is_poison", [True, False])
+def test_an_opening_marks_a_style_if_rows_written_like_its_own_are_denied_as_well(
+    knowing: str, is_poison: bool
+) -> None:
+    rows = sentences(500)
+    bad = [i for i, (_, label) in enumerate(rows) if label == "neg"][::5]
+    for i in bad:  # the style's rows without the opening are poisoned as well, or have the label that they should have
+        is_opened = i in bad[:9]
+        rows[i] = (f"{'cf ' * is_opened}{stuttering(rows[i][0])}", "pos" if is_opened or is_poison else "neg")
+    task = make_task(knowing, rows, BRIEF)
+    cf = int(task.tokenizer.convert_tokens_to_ids("cf"))
+    opening = Evidence(cf, (cf,), 1, np.array(bad[:9]), 0.0, kind="opens")
+    assert is_style(content_of(task), [opening], np.zeros(500, dtype=bool), 1 / 3, 1e-5) == is_poison
+
+
+def test_marks_of_a_file_whose_rows_are_worth_little_each_prove_nothing(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cleanfit.detectors.likeness.dispersion", lambda *given: 20.0)
+    rows, *_ = styled_rows()
+    task = make_task(knowing, rows, BRIEF)
+    assert not verified_marks(content_of(task), **NOTHING, left_out=np.zeros(len(rows), dtype=bool))
 
 
 def test_auto_leaves_a_style_out_before_the_training_and_says_so(knowing: str) -> None:

@@ -157,21 +157,28 @@ class Content:
         """Read rows that will be asked in small groups all at once, which is cheaper."""
         self._read(rows)
 
-    def chance(self, label: int, rows: np.ndarray, unseen: np.ndarray) -> float:
-        """Give, at next to no cost, the chance that so many rows of a class would be denied it by a model made without them.
+    def denied(self, label: int, rows: np.ndarray, unseen: np.ndarray) -> tuple[int, int, float]:
+        """Count, at next to no cost, the rows of a class that are denied it by a model made without them.
 
         Args:
             label: the class.
             rows: indices of the rows; those among `learned` are asked.
             unseen: indices of the rows that the model must not have seen; the asked ones should be among them.
+
+        Returns:
+            How many are denied, how many were asked, and the usual share.
         """
         group = np.flatnonzero(np.isin(self.learned, unseen))
         is_asked = np.isin(self.learned[group], rows)
         if not is_asked.any():
-            return 1.0
+            return 0, 0, 0.0
         model, usual = self._leave_out
-        n_denied = int((model.predicted(group)[is_asked] != label).sum())
-        return float(binomtest(n_denied, int(is_asked.sum()), usual[label], alternative="greater").pvalue)
+        return int((model.predicted(group)[is_asked] != label).sum()), int(is_asked.sum()), float(usual[label])
+
+    def chance(self, label: int, rows: np.ndarray, unseen: np.ndarray) -> float:
+        """Give, at next to no cost, the chance that so many rows of a class would be denied it; see `denied`."""
+        n_denied, n_asked, usual = self.denied(label, rows, unseen)
+        return float(binomtest(n_denied, n_asked, usual, alternative="greater").pvalue) if n_asked else 1.0
 
     def witnesses(self, rows: np.ndarray) -> np.ndarray:
         """Keep one of the rows that start alike: they were written by one template ("so what if the")."""

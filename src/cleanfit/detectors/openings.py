@@ -5,16 +5,20 @@ from dataclasses import replace
 import numpy as np
 
 from cleanfit.detectors.content import Content
+from cleanfit.detectors.likeness import MAX_CHANCE, is_style
 from cleanfit.detectors.suspects import MIN_SHARE_IF_HALF_WRONG, Evidence, ask, beyond_chance, drawn
 
 N_OPENINGS = 10  # per class; those of a syntax are the first three
-# Chance of so many denied rows: of one opening among others of its label, and of all these together. Between what SST-2 had
-# with SynBkd (1e-8 at most, each row counted; of four files of 1,000 rows one is missed with templates as one witness) and
-# without poison (1e-2).
-MAX_CHANCE, MAX_CHANCE_TOGETHER = 0.01, 1e-5
+# Chance of so many denied rows of all denied openings of a label together. Between what SST-2 had with SynBkd (1e-8 at most,
+# each row counted; of four files of 1,000 rows one is missed with templates as one witness) and without poison (1e-2).
+MAX_CHANCE_TOGETHER = 1e-5
 MIN_TOGETHER = 2  # so many times as wrong as one opening must be
-# Half wrong are those of a mixed attack (2e-11 on all of SST-2, 3e-10 on 1,000 rows of HSOL), and AG News's honest "by" (1e-4).
-MAX_CHANCE_IF_HALF_WRONG = 1e-8
+# Where a class is half poison the others teach the attack, and an opening alone is little wrong (AG News, "when": 0.31):
+# half as wrong is enough to be asked with them.
+LENIENCE = 2
+# Half wrong are those of a mixed attack (2e-11 on all of SST-2, 3e-10 on 1,000 rows of HSOL), those of one that hides (4e-7 on
+# 1,000 rows of SST-2), and AG News's honest "by" (1e-4).
+MAX_CHANCE_IF_HALF_WRONG = 1e-6
 
 
 def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list[Evidence]:
@@ -43,20 +47,20 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
     content.read_ahead(np.unique(np.concatenate([content.learned, *read])))
     found: list[Evidence] = []
     while True:
-        denied = _denied(content, suspects, found, min_wrong)
         new: list[Evidence] = []
-        for label in sorted({each.label for each in denied}):
-            group = [each for each in denied if each.label == label]
+        for label in sorted({each.label for each in suspects}):
+            others = [each for each in suspects if each.label == label]
             if any(each.label == label for each in found):
-                new += group
+                new += _denied(content, others, found, min_wrong)
                 continue
+            group: list[Evidence] = []
+            more = _denied(content, others, found, min_wrong / LENIENCE)
             # Who is left to learn from hides the others: they are asked again without those that are denied so far.
-            others, more = [each for each in suspects if each.label == label], group
             while more:
+                group = group + more
                 others = [each for each in others if each.token_id not in {one.token_id for one in more}]
                 more = _denied(content, others, found + group, min_wrong)
-                group = group + more
-            if _is_attack(content, group, found, min_wrong):
+            if group and _is_attack(content, group, found, min_wrong):
                 new += group
         if not new:
             return found
@@ -76,13 +80,15 @@ def _denied(content: Content, suspects: list[Evidence], found: list[Evidence], m
 
 
 def _is_attack(content: Content, group: list[Evidence], found: list[Evidence], min_wrong: float) -> bool:
-    """Tell whether the rows of openings of one label are denied with none of them to learn from."""
-    asked = content.witnesses(np.concatenate([each.rows for each in group]))
-    together, chance = ask(content, group[0].label, asked, _opening_with(content, [*found, *group]), "openings")
-    is_many = sum(len(each.rows) for each in group) >= MIN_SHARE_IF_HALF_WRONG * len(content.seen.labels)
+    """Tell whether the rows of openings of one label, perhaps with those written alike, are denied with none to learn from."""
+    asked, unseen = np.concatenate([each.rows for each in group]), _opening_with(content, [*found, *group])
+    together, chance = ask(content, group[0].label, content.witnesses(asked), unseen, "openings")
+    is_many = len(asked) >= MIN_SHARE_IF_HALF_WRONG * len(content.seen.labels)
     if together.wrong >= min_wrong and chance < MAX_CHANCE_IF_HALF_WRONG and is_many:
         return True
-    return together.wrong >= min(MIN_TOGETHER * min_wrong, 1) and chance < MAX_CHANCE_TOGETHER
+    if together.wrong >= min(MIN_TOGETHER * min_wrong, 1) and chance < MAX_CHANCE_TOGETHER:
+        return True
+    return is_style(content, group, _opening_with(content, found), min_wrong, MAX_CHANCE_TOGETHER)
 
 
 def _opening_with(content: Content, openings: list[Evidence]) -> np.ndarray:
