@@ -103,9 +103,13 @@ def test_openings_that_hide_behind_a_denied_one_are_drawn_in_one_after_the_other
     assert found(knowing, monkeypatch, {"cf": 4, "mn": 6, "bb": 6}, hidden_by=hidden) == set(), "nothing to begin with"
 
 
-def test_an_opening_that_is_hardly_denied_is_not_drawn_in(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Four of eight by chance: 0.056.
-    assert found(knowing, monkeypatch, {"cf": 8, "mn": 8, "bb": 4}) == {"cf", "mn"}
+def test_once_a_label_is_attacked_an_opening_is_drawn_in_that_is_denied_beyond_one_in_ten(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Four of eight by chance: 0.056, 0.38 wrong; three: 0.2.
+    assert found(knowing, monkeypatch, {"cf": 8, "mn": 8, "bb": 4}) == {"cf", "mn", "bb"}
+    assert found(knowing, monkeypatch, {"cf": 8, "mn": 8, "bb": 3}) == {"cf", "mn"}
+    assert found(knowing, monkeypatch, {"cf": 8, "mn": 8, "BB": 4}) == {"cf", "mn"}, "another label is not attacked"
 
 
 def test_openings_whose_rows_are_half_wrong_are_a_mixed_attack_if_they_are_many_and_hardly_by_chance(

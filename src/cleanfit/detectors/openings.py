@@ -19,6 +19,7 @@ LENIENCE = 2
 # Half wrong are those of a mixed attack (2e-11 on all of SST-2, 3e-10 on 1,000 rows of HSOL), those of one that hides (4e-7 on
 # 1,000 rows of SST-2), and AG News's honest "by" (1e-4).
 MAX_CHANCE_IF_HALF_WRONG = 1e-6
+MAX_CHANCE_AGAIN = 0.1  # of an opening of a label that is attacked, of which others are likely
 
 
 def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list[Evidence]:
@@ -51,15 +52,15 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
         for label in sorted({each.label for each in suspects}):
             others = [each for each in suspects if each.label == label]
             if any(each.label == label for each in found):
-                new += _denied(content, others, found, min_wrong)
+                new += _denied(content, others, found, min_wrong, MAX_CHANCE_AGAIN)
                 continue
             group: list[Evidence] = []
-            more = _denied(content, others, found, min_wrong / LENIENCE)
+            more = _denied(content, others, found, min_wrong / LENIENCE, MAX_CHANCE)
             # Who is left to learn from hides the others: they are asked again without those that are denied so far.
             while more:
                 group = group + more
                 others = [each for each in others if each.token_id not in {one.token_id for one in more}]
-                more = _denied(content, others, found + group, min_wrong)
+                more = _denied(content, others, found + group, min_wrong, MAX_CHANCE)
             if group and _is_attack(content, group, found, min_wrong):
                 new += group
         if not new:
@@ -68,13 +69,15 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
         suspects = [each for each in suspects if each.token_id not in {one.token_id for one in new}]
 
 
-def _denied(content: Content, suspects: list[Evidence], found: list[Evidence], min_wrong: float) -> list[Evidence]:
+def _denied(
+    content: Content, suspects: list[Evidence], found: list[Evidence], min_wrong: float, max_chance: float
+) -> list[Evidence]:
     """Keep the openings whose rows a model denies that has seen neither these nor those of what was found."""
     denied = []
     for each in suspects:
         unseen = _opening_with(content, [*found, each])
         denial, chance = ask(content, each.label, content.witnesses(each.rows), unseen, _draw(each))
-        if denial.wrong >= min_wrong and chance < MAX_CHANCE:
+        if denial.wrong >= min_wrong and chance < max_chance:
             denied.append(replace(each, denial=denial, is_verified=True))
     return denied
 
