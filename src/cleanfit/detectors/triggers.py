@@ -56,8 +56,8 @@ class TriggerTokens:
     the trigger, rows of another class (dirty labels). An honest word, a slur too, turns rows as well, but a model that has
     never seen a row with it expects its label from the rest of its pretraining and from the words beside it. Association alone
     separates neither. A syntax has no token that turns rows, but its rows open alike ("when", "if"): `verified_openings`
-    asks these, and `verified_marks` the tokens of a style. Not found: triggers with none of them, and clean-label poison,
-    which nothing contradicts.
+    asks these, and `verified_marks` the tokens of a style. A sentence with right labels, which nothing contradicts, is a
+    shortcut. Not found: triggers with none of them, and words with right labels.
     """
 
     n_suspects: int = 100
@@ -344,7 +344,7 @@ def named(task: Task, each: Evidence) -> str:
 
 
 def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
-    """Write down what was found: suspicious are the verified tokens."""
+    """Write down what was found: suspicious are the verified tokens; of sentences that were cut out their word is told so."""
     none = Drifts({}, {})
     return tuple(
         replace(
@@ -354,8 +354,10 @@ def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
                 "denied": round(each.denial.share, 6),
                 "usual": round(each.denial.own, 6),
                 "wrong": round(each.denial.wrong, 6),
+                **({"cut": 1.0} if is_cut else {}),
             },
         )
-        for each in (*search.verified, *search.shortcuts, *search.honest)
+        for part, is_cut in ((search.verified, False), (search.shortcuts, True), (search.honest, False))
+        for each in part
         if each.kind != "alike"
     )

@@ -188,6 +188,13 @@ def _verdict(audit: Mapping[str, Any]) -> dict[str, str]:
             "title": f"{of_rows} were flagged for review, but no single token.",
             "note": f"{told} Suspicious is not proven. Read the rows before you act on them.".strip(),
         }
+    if n_cut := sum("cut" in (token.get("evidence") or {}) for token in audit["tokens"]):
+        sentences = "a sentence was" if n_cut == 1 else f"{n_cut} sentences were"
+        return {
+            "kind": "alert",
+            "title": f"No row was flagged; {sentences} cut out of rows that were kept.",
+            "note": told,
+        }
     if told:
         return {"kind": "quiet", "title": "No row was flagged.", "note": told}
     if audit["tokens"] or audit["curves"]:
