@@ -59,9 +59,9 @@ class Auto:
             kept = np.flatnonzero(~search.left_out)
             rest = _rest(task, kept, search, attempt)
             module, share_done = self._trained(rest, search if attempt <= MAX_SEARCHED else None)
-            if share_done is None:
+            if share_done is None and (attempt > MAX_SEARCHED or not search.read_silent()):
                 break
-            passes += len(kept) / len(task.rows) * share_done * task.settings.num_train_epochs
+            passes += len(kept) / len(task.rows) * (share_done or 1) * task.settings.num_train_epochs
         model = module.merged()
         task.on_stage("trained", model)
         findings = Findings(

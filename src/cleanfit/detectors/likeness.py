@@ -43,7 +43,7 @@ def is_style(content: Content, group: list[Evidence], held: np.ndarray, min_wron
     others, _ = alike.asked()
 
     def is_beyond_chance(n_like_one: float) -> bool:
-        chance, chance_others = (_chance(denial, n_like_one) for denial in (together, others))
+        chance, chance_others = (chance_of(denial, n_like_one) for denial in (together, others))
         is_each = chance < MAX_CHANCE and chance_others < MAX_CHANCE_ALIKE
         return is_each and chance * chance_others < max_chance
 
@@ -77,7 +77,7 @@ def dispersion(content: Content, label: int, held: np.ndarray) -> float:
     return max(float(np.mean(excess)), 1.0) if excess else 1.0
 
 
-def _chance(denial: Denial, n_like_one: float) -> float:
+def chance_of(denial: Denial, n_like_one: float) -> float:
     """Give the chance of what is denied if so many rows are worth one."""
     n = max(round(denial.n_rows / n_like_one), 1)
     return float(binomtest(round(denial.share * n), n, denial.own, alternative="greater").pvalue)

@@ -33,6 +33,13 @@ def verified_marks(content: Content, min_rows: int, min_wrong: float, left_out: 
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
+    groups = denied_tokens(content, min_rows, min_wrong, left_out)
+    limits = min(MIN_TOGETHER * min_wrong, 1), MAX_CHANCE_BOTH
+    return [mark for group in groups if is_style(content, group, left_out, *limits) for mark in group]
+
+
+def denied_tokens(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[list[Evidence]]:
+    """Find, for each label, the tokens that go with it and whose rows are denied it; arguments as of `verified_marks`."""
     task, seen = content.task, content.seen
     labels = np.where(left_out, -1, seen.labels)
     groups: dict[int, list[Evidence]] = {}
@@ -47,10 +54,7 @@ def verified_marks(content: Content, min_rows: int, min_wrong: float, left_out: 
         if denial.wrong >= min_wrong and chance < MAX_CHANCE:
             mark = Evidence(token, (token,), label, rows, 0.0, denial, is_verified=True, kind="marks")
             groups.setdefault(label, []).append(mark)
-    limits = min(MIN_TOGETHER * min_wrong, 1), MAX_CHANCE_BOTH
-    return [
-        mark for _, group in sorted(groups.items()) if is_style(content, group, left_out, *limits) for mark in group
-    ]
+    return [group for _, group in sorted(groups.items())]
 
 
 def written_alike(content: Content, found: list[Evidence]) -> list[Evidence]:

@@ -11,7 +11,7 @@ from cleanfit.detectors.phrases import NO_CUT, Cut
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
-Kind = Literal["turns", "opens", "marks", "alike"]
+Kind = Literal["turns", "opens", "marks", "alike", "silent"]
 N_TRIED = 200  # tokens of all classes together, so that what they cost does not grow with the classes
 # Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
 MIN_SHARE_IF_HALF_WRONG = 0.02
@@ -31,7 +31,8 @@ class Evidence:
         denial: how often its rows are denied the label by their content.
         is_verified: a trigger.
         kind: ``turns``: a trigger by what it does; ``opens``: it is the first of a row, as what a syntax begins with;
-            ``marks``: it marks a way of writing; ``alike``: the rows do not hold it, and are written like those that do.
+            ``marks``: it marks a way of writing; ``alike``: the rows do not hold it, and are written like those that do;
+            ``silent``: it turns nothing, and is one of several whose rows are denied.
     """
 
     token_id: int

@@ -12,6 +12,7 @@ from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, gaps, with_phrase
+from cleanfit.detectors.silent import verified_silent
 from cleanfit.detectors.styles import verified_marks, written_alike
 from cleanfit.detectors.suspects import MIN_SHARE_IF_HALF_WRONG, N_TRIED, Evidence, ask, beyond_chance, drawn
 from cleanfit.results import TokenFinding
@@ -110,6 +111,13 @@ class TriggerSearch:
         self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out)
         for label in sorted({each.label for each in self.verified}):
             self.verified += written_alike(self.content, [each for each in self.verified if each.label == label])
+
+    def read_silent(self) -> bool:
+        """Verify tokens that no model learned well enough to be turned by; tell whether there were any."""
+        settings = self.settings
+        found = verified_silent(self.content, settings.min_rows, settings.min_wrong, self.left_out)
+        self.verified += found
+        return bool(found)
 
     def look(self, model: nn.Module) -> bool:
         """Try the tokens of the rows that are left on a model that was trained on them; tell whether to train again."""
@@ -337,9 +345,8 @@ def named(task: Task, each: Evidence) -> str:
     """Write a token down, and the phrase that it stands in."""
     token = f"'{task.tokenizer.convert_ids_to_tokens(each.token_id)}'"
     if each.kind != "turns":
-        return {"opens": f"{token} at the start", "marks": token, "alike": f"what is written like rows with {token}"}[
-            each.kind
-        ]
+        places = {"opens": f"{token} at the start", "alike": f"what is written like rows with {token}"}
+        return places.get(each.kind, token)
     return token if len(each.pieces) == 1 else f"{token} in '{task.tokenizer.decode(list(each.pieces))}'"
 
 
