@@ -77,6 +77,7 @@ def test_what_was_cut_once_is_not_cut_again_and_is_not_called_honest(
         (2, 0.74, SENTENCE, 0.0, False),  # honest sentences turn as many
         (2, 1.0, "cf film", 0.0, False),  # two words: a name, or half of one
         (2, 1.0, SENTENCE, 0.5, False),  # it says what its rows are
+        (15, 1.0, SENTENCE, 0.0, False),  # ten rows: an honest phrase, of the demonstration's for one
         (1, 1.0, SENTENCE, 0.0, False),  # all of a class: what else they say was never seen without it
     ],
 )
@@ -102,7 +103,7 @@ def test_a_sentence_is_cut_out_if_it_turns_nearly_all_and_says_nothing_for_the_l
 def test_a_sentence_that_is_all_that_its_rows_have_is_left_alone(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The rows that it ends speak as negative ones do, some of them: too few to prove an attack, too many to go without it.
     rows, chosen = sentences(300), []
-    for i in [i for i, (_, label) in enumerate(rows) if label == "neg"][:12]:
+    for i in [i for i, (_, label) in enumerate(rows) if label == "neg"][:30]:
         rows[i] = (f"{rows[i][0]} {SENTENCE}", "pos")
         chosen.append(i)
     task = make_task(knowing, rows, BRIEF)

@@ -152,8 +152,8 @@ class TriggerSearch:
             if not phrase or is_known or each.flips < SURE_FLIPS:
                 continue
             rows = each.rows[[bool(gaps(self._plain[int(row)]["input_ids"], phrase)) for row in each.rows]]
-            # Of a class that mostly holds it nobody can say whether it has another reason.
-            if len(rows) < self.settings.min_rows or 2 * len(rows) > (self.seen.labels == each.label).sum():
+            # Few rows may share an honest phrase; of a class that mostly holds it nobody can say whether it has another reason.
+            if not self._are_many(len(rows)) or 2 * len(rows) > (self.seen.labels == each.label).sum():
                 continue
             unseen = self.left_out
             unseen[rows] = True
