@@ -1,5 +1,6 @@
 """A sentence that turns rows, and that its own rows do not need, is cut out of them; the rows stay."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_a_sentence_that_is_all_that_its_rows_have_is_left_alone(knowing: str, m
     task = make_task(knowing, rows, BRIEF)
     search = TriggerSearch(task, TriggerTokens())
     monkeypatch.setattr(search.content, "speaks", lambda *given: 0.0)
-    monkeypatch.setattr(search, "proven", lambda asked: [each for each in asked if not each.is_verified])
+    monkeypatch.setattr(search, "proven", lambda asked: [replace(each, is_verified=False) for each in asked])
     monkeypatch.setattr(search, "turning", lambda model, given: [suspect_of(task, chosen)])
     search.look(torch.nn.Identity())
     assert not search.shortcuts

@@ -12,8 +12,8 @@ from cleanfit.detectors.content import N_FOLDS, N_LEARNED_ROWS, UNASKED, Content
 from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance
 from cleanfit.seeding import generator
 
-# Chance of so many denied rows: of one token's, and of those written like the rows of a label's tokens. Tokens of 57 honest
-# files of 1,000 and 3,000 rows had down to 2e-10 together, but hardly ever less than 0.28 for rows written alike.
+# Chance of so many denied rows: of one token's, and of those written like the rows of a label's tokens. Denied tokens of 36
+# honest files of 1,000 and 3,000 rows had down to 2e-10 together, but 0.28 at the least for rows written alike.
 MAX_CHANCE, MAX_CHANCE_ALIKE = 0.01, 0.05
 MIN_ROWS = 5  # of a class that hold a token
 SHARE_ALIKE = 0.2  # of the rows of a class, those written most like the marked ones
@@ -62,8 +62,8 @@ def dispersion(content: Content, label: int, held: np.ndarray) -> float:
 
     Returns:
         The mean of what tokens are denied beyond the usual share, squared, over the variance of rows that are denied each for
-        itself; at least 1. Natural text has 1 to 2, slurs raise it to 7; where rows are made from templates, so that one part
-        of them is the reason for the label of all that hold it, it is 10 and more.
+        itself; at least 1. Before that bound natural text has 0.1 to 1.4, slurs raise it to 7; where 1,600 rows are made from
+        templates, so that one part is the reason for the label of all that hold it, it is 8 and more.
     """
     labels, excess = np.where(held, -1, content.seen.labels), []
     n_each = math.ceil(N_TRIED / content.task.n_classes)

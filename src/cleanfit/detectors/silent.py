@@ -10,7 +10,7 @@ from cleanfit.detectors.styles import denied_tokens
 from cleanfit.detectors.suspects import Evidence, ask
 
 # Of so many denied rows of a label's tokens, with as many rows counted as one as its dispersion says: 5e-11 and 8e-16 on two of
-# three files of 1,000 SST-2 rows with words at 5 %, and 7e-4 at the least on 33 honest files.
+# three files of 1,000 SST-2 rows with words at 5 %, and 7e-4 at the least on 31 honest files.
 MAX_CHANCE = 1e-7
 MIN_WRONG = 2  # so many times as wrong as a token that turns rows must be
 MIN_SPREAD = (
