@@ -53,7 +53,7 @@ def test_a_sentence_with_right_labels_is_cut_out_and_the_model_is_that_of_the_ro
     (token,) = read_csv(tmp_path / "run" / "tokens.csv")
     assert (token["text"], token["is_suspicious"], token["cut"]) == ("cf", "False", "1.0")
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "No row was flagged; a sentence was cut out of rows that were kept." in page
+    assert "No row was flagged; a phrase was cut out of rows that were kept." in page
     written = read_csv(tmp_path / "run" / "rows.csv")
     assert not [row for row in written if row["is_issue"] == "True"]
     assert [int(row["row"]) for row in written if row["reason"].startswith(f"kept without '{SENTENCE}'")] == chosen

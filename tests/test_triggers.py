@@ -20,7 +20,7 @@ from cleanfit.detectors.suspects import Evidence
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.errors import SettingsError
 from cleanfit.fitting import Inputs, fit
-from cleanfit.models import mean_states
+from cleanfit.states import mean_states
 from cleanfit.task import Task
 from conftest import BRIEF, FAMILIES, make_task, read_csv, sentences, write_tsv
 

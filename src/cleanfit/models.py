@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -215,68 +214,6 @@ def trained_rows(model: PreTrainedModel) -> Tensor:
     """Give the (V, H) word embeddings themselves; writing to them changes the model, tied places included."""
     weight: Tensor = model.get_input_embeddings().get_parameter("weight")
     return weight
-
-
-@contextlib.contextmanager
-def mean_states(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the mean of each row's last hidden states, over its tokens, while a classifier predicts.
-
-    Yields:
-        A list that grows by one (B, H) float32 tensor on the CPU per batch.
-    """
-    seen: list[Tensor] = []
-
-    def at_end(_part: nn.Module, _inputs: object, given: dict[str, Any], output: Any) -> None:
-        mask = given["attention_mask"][..., None]  # (B, T, 1)
-        total = (output.last_hidden_state * mask).sum(dim=1)
-        seen.append((total / mask.sum(dim=1)).detach().float().cpu())
-
-    hook = model.base_model.register_forward_hook(at_end, with_kwargs=True)  # type: ignore[union-attr]
-    try:
-        yield seen
-    finally:
-        hook.remove()
-
-
-@contextlib.contextmanager
-def head_inputs(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect what a classifier's last layer reads, while the model predicts.
-
-    Args:
-        model: its last linear layer with C outputs gives the logits; one that scores every token (a decoder's) is followed
-            to the token whose scores become the logits.
-
-    Yields:
-        A list that grows by one (B, H) float32 tensor on the CPU per batch.
-
-    Raises:
-        ModelError: the model has no such layer.
-    """
-    n_classes = model.config.num_labels  # type: ignore[union-attr]
-    heads = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == n_classes]
-    if not heads:
-        raise ModelError(
-            f"{type(model).__name__} ends in no linear layer with {n_classes} outputs; states are unknown."
-        )
-    seen: list[Tensor] = []
-    last: list[Tensor] = []
-
-    def at_head(_head: nn.Module, inputs: tuple[Tensor, ...], scores: Tensor) -> None:
-        last[:] = [inputs[0], scores]
-
-    def at_end(_model: nn.Module, _inputs: object, output: Any) -> None:
-        states, scores = last
-        if states.ndim == 3:  # (B, T, H)
-            place = (scores - output.logits[:, None]).abs().sum(dim=-1).argmin(dim=1)
-            states = states[torch.arange(len(states), device=states.device), place]
-        seen.append(states.detach().float().cpu())
-
-    hooks = [heads[-1].register_forward_hook(at_head), model.register_forward_hook(at_end)]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 class SeenEmbedding(nn.Module):

@@ -13,9 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cleanfit import training
 from cleanfit.errors import SettingsError
-from cleanfit.models import ModelSource, head_inputs
+from cleanfit.models import ModelSource
 from cleanfit.run_folder import alone_in
 from cleanfit.settings import TrainingSettings
+from cleanfit.states import head_inputs
 
 
 def _ignore(stage: str, model: PreTrainedModel) -> None:

@@ -36,10 +36,10 @@ from transformers import (
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from cleanfit.errors import SettingsError
-from cleanfit.models import head_inputs
 from cleanfit.results import to_plain
 from cleanfit.seeding import derive_seed, generator, kept_rng
 from cleanfit.settings import TrainingSettings
+from cleanfit.states import head_inputs
 
 # Steps between checkpoints: an interrupted run loses at most about a minute on two cores, for a second spent on writing.
 CHECKPOINT_STEPS = 500

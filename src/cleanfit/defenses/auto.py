@@ -53,7 +53,7 @@ class Auto:
         """Train, verify, train again; stages ``trained`` and, with trusted rows, ``tuned``."""
         search = TriggerSearch(task, self.triggers)  # refuses images before anything is trained
         task = self.base.adjusted(task)
-        search.read_styles()
+        search.read_rows()
         passes = search.content.passes
         for attempt in range(1, MAX_SEARCHED + 2):
             kept = np.flatnonzero(~search.left_out)
@@ -124,7 +124,10 @@ def told(task: Task, search: TriggerSearch) -> str:
 
 def _does(each: Evidence, label: str) -> str:
     """Say what speaks against a token before its rows are asked."""
-    return f"goes with '{label}'" if each.kind != "turns" else f"turns {each.flips:.0%} of other rows to '{label}'"
+    if each.kind == "turns":
+        return f"turns {each.flips:.0%} of other rows to '{label}'"
+    stands = " and stands as if it had been put into its rows" if each.kind == "misplaced" else ""
+    return f"goes with '{label}'{stands}"
 
 
 def _rest(task: Task, kept: np.ndarray, search: TriggerSearch, attempt: int) -> Task:

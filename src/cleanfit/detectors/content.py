@@ -14,8 +14,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from cleanfit.detectors.leave_out import LeaveOut
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.phrases import NO_CUT, Cut, Gaps, Phrase, alike, gaps, moved, with_phrase, without
-from cleanfit.models import mean_states
 from cleanfit.seeding import generator
+from cleanfit.states import mean_states
 from cleanfit.task import Task
 
 N_FOLDS = 5

@@ -8,7 +8,8 @@ import numpy as np
 from datasets import Dataset
 
 Phrase = tuple[int, ...]
-Gaps = tuple[tuple[int, int], ...]  # first token of each, and the one behind it
+Span = tuple[int, int]  # first token, and the one behind the last
+Gaps = tuple[Span, ...]
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,14 @@ def alike(lengths: np.ndarray, others: np.ndarray) -> list[int]:
 
 def with_phrase(row: dict[str, Any], phrase: Phrase, max_length: int, random: np.random.Generator) -> dict[str, Any]:
     """Put tokens into a row, between its first and its last one; a row that becomes too long loses those behind them."""
-    n_tokens = len(row["input_ids"])
     phrase = phrase[: max(max_length - 2, 1)]
-    place = int(random.integers(1, max(min(n_tokens, max_length - len(phrase)), 2)))
-    n_lost = max(n_tokens + len(phrase) - max_length, 0)
+    place = int(random.integers(1, max(min(len(row["input_ids"]), max_length - len(phrase)), 2)))
+    return put(row, phrase, place, max_length)
+
+
+def put(row: dict[str, Any], phrase: Phrase, place: int, max_length: int) -> dict[str, Any]:
+    """Put tokens into a row at a place of at least 1; a row that becomes too long loses those behind them."""
+    n_lost = max(len(row["input_ids"]) + len(phrase) - max_length, 0)
     changed: dict[str, Any] = {}
     for name in ("input_ids", "attention_mask", "token_type_ids"):
         if name in row:

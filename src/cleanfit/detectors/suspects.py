@@ -11,10 +11,11 @@ from cleanfit.detectors.phrases import NO_CUT, Cut
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
-Kind = Literal["turns", "opens", "marks", "alike", "silent"]
+Kind = Literal["turns", "opens", "marks", "alike", "silent", "misplaced"]
 N_TRIED = 200  # tokens of all classes together, so that what they cost does not grow with the classes
 # Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
 MIN_SHARE_IF_HALF_WRONG = 0.02
+MIN_ROWS_TOGETHER = 20
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
 
 
@@ -32,7 +33,8 @@ class Evidence:
         is_verified: a trigger.
         kind: ``turns``: a trigger by what it does; ``opens``: it is the first of a row, as what a syntax begins with;
             ``marks``: it marks a way of writing; ``alike``: the rows do not hold it, and are written like those that do;
-            ``silent``: it turns nothing, and is one of several whose rows are denied.
+            ``silent``: it turns nothing, and is one of several whose rows are denied; ``misplaced``: it stands in its rows as
+            if it had been put there.
     """
 
     token_id: int

@@ -9,12 +9,22 @@ from torch import nn
 
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.findings import Drifts, describe_token
+from cleanfit.detectors.misplaced import is_misplaced, misplaced
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, gaps, with_phrase
+from cleanfit.detectors.places import Places
 from cleanfit.detectors.silent import verified_silent
 from cleanfit.detectors.styles import verified_marks, written_alike
-from cleanfit.detectors.suspects import MIN_SHARE_IF_HALF_WRONG, N_TRIED, Evidence, ask, beyond_chance, drawn
+from cleanfit.detectors.suspects import (
+    MIN_ROWS_TOGETHER,
+    MIN_SHARE_IF_HALF_WRONG,
+    N_TRIED,
+    Evidence,
+    ask,
+    beyond_chance,
+    drawn,
+)
 from cleanfit.results import TokenFinding
 from cleanfit.seeding import generator
 from cleanfit.settings import check
@@ -25,7 +35,6 @@ from cleanfit.task import Task
 # few rows that these may hold a slur which pretraining misreads (HSOL: 8 of 12 denied, 6e-5). A dozen honest tokens of a small
 # file turn half of the rows, and rows that share a phrase are not many but one: 14 of 15 were denied (1 in 50,000).
 MAX_CHANCE, MAX_CHANCE_TOGETHER, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 0.75, 1e-6
-MIN_ROWS_TOGETHER = 20
 # Once a trigger is verified its label is attacked, and a second one of it likely. Tokens that turn half as much are asked as
 # well, and must be twice as wrong; those that turn nearly all need half as much as what is verified so far, and little
 # certainty: of 13 to 30 rows of a mixed attack, half of them wrong, so many were denied by chance once in six times.
@@ -89,8 +98,9 @@ class TriggerSearch:
         self.task, self.settings = task, settings
         self.seen = Occurrences.of(task.rows, len(task.tokenizer))
         self.content = Content(task, self.seen)
+        self.places = Places(self.content)
         self.verified: list[Evidence] = []
-        self.shortcuts: list[Evidence] = []  # sentences that are no reason, but turn rows as if they were
+        self.shortcuts: list[Evidence] = []  # what is no reason, but turns rows as if it were
         self.honest: list[Evidence] = []  # what turned rows of the last model, and is no trigger
         self.usual_flips = 0.0  # what its suspects turned, on average
         self.n_rows = len(task.rows)
@@ -104,13 +114,16 @@ class TriggerSearch:
             is_left_out[each.rows] = True
         return is_left_out
 
-    def read_styles(self) -> None:
-        """Verify openings and ways of writing, before anything is trained: they are not put into rows, no model is needed."""
+    def read_rows(self) -> None:
+        """Verify openings, ways of writing and misplaced words, before anything is trained: no model is turned by them."""
         settings = self.settings
         self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong)
         self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out)
         for label in sorted({each.label for each in self.verified}):
             self.verified += written_alike(self.content, [each for each in self.verified if each.label == label])
+        found, cut = misplaced(self.content, self.places, self.suspects(), self.left_out, settings.min_wrong)
+        self.verified += found
+        self.shortcuts += cut
 
     def read_silent(self) -> bool:
         """Verify tokens that no model learned well enough to be turned by; tell whether there were any."""
@@ -141,15 +154,19 @@ class TriggerSearch:
         return is_verified or bool(shortcuts)
 
     def _shortcuts(self, suspects: list[Evidence]) -> list[Evidence]:
-        """Find sentences that turn nearly all rows, say nothing for the label, and whose rows have another reason for it.
+        """Find what turns nearly all rows and is no reason for its rows' label, which have another one.
 
-        A trigger with right labels is one, and so is a signature: cut out of its rows, either leaves them what they say.
+        A sentence that says nothing for the label and a word that was put into its rows are no reason. A trigger with right
+        labels is one, and so is a signature: cut out of its rows, either leaves them what they say.
         """
         found: list[Evidence] = []
-        for each in suspects:
-            phrase = self._sentence(each)
-            is_known = any(phrase == one.pieces for one in (*self.shortcuts, *found))
-            if not phrase or is_known or each.flips < SURE_FLIPS:
+        known = {each.pieces for each in self.shortcuts}
+        sure = [each for each in suspects if each.flips >= SURE_FLIPS and each.pieces not in known]
+        words = [each for each in sure if not self._sentence(each) and self._are_many(len(each.rows))]
+        put = {each.pieces for each, is_put in zip(words, is_misplaced(self.places, words)) if is_put}
+        for each in sure:
+            phrase = self._sentence(each) or (each.pieces if each.pieces in put else ())
+            if not phrase or any(phrase == one.pieces for one in found):
                 continue
             rows = each.rows[[bool(gaps(self._plain[int(row)]["input_ids"], phrase)) for row in each.rows]]
             # Few rows may share an honest phrase; of a class that mostly holds it nobody can say whether it has another reason.
@@ -157,7 +174,7 @@ class TriggerSearch:
                 continue
             unseen = self.left_out
             unseen[rows] = True
-            if self.content.speaks(each.label, phrase, unseen) >= MAX_SPEAKS:
+            if phrase not in put and self.content.speaks(each.label, phrase, unseen) >= MAX_SPEAKS:
                 continue
             denial, _ = ask(self.content, each.label, rows, unseen, _draw(each), Cut(phrase))
             if denial.wrong < self.settings.min_wrong:

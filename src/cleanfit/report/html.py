@@ -189,10 +189,10 @@ def _verdict(audit: Mapping[str, Any]) -> dict[str, str]:
             "note": f"{told} Suspicious is not proven. Read the rows before you act on them.".strip(),
         }
     if n_cut := sum("cut" in (token.get("evidence") or {}) for token in audit["tokens"]):
-        sentences = "a sentence was" if n_cut == 1 else f"{n_cut} sentences were"
+        phrases = "a phrase was" if n_cut == 1 else f"{n_cut} phrases were"
         return {
             "kind": "alert",
-            "title": f"No row was flagged; {sentences} cut out of rows that were kept.",
+            "title": f"No row was flagged; {phrases} cut out of rows that were kept.",
             "note": told,
         }
     if told:

@@ -1,0 +1,109 @@
+"""Find the words of one label that stand in their rows as if they had been put there, whatever a model learns of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cleanfit.detectors.content import Content
+from cleanfit.detectors.likeness import chance_of, dispersion
+from cleanfit.detectors.places import Placement, Places
+from cleanfit.detectors.suspects import MIN_ROWS_TOGETHER, MIN_SHARE_IF_HALF_WRONG, Evidence, ask
+
+# A word that was put at random into a dozen rows looks better there than elsewhere in half of the cases, give or take a tenth.
+# Mean log-odds of SST-2's triggers are 0.5 to 1.6, of its honest words 0.2 at the most, each give or take 0.2.
+MIN_ODDNESS, MAX_BETTER = 0.25, 0.6
+LENIENCE = 2  # beside such words of its label one that looks half as odd is likely another
+MIN_ODDNESS_IF_WRONG, MAX_BETTER_IF_WRONG = -0.25, 2 / 3  # and one whose rows are denied, if it looks odd at all
+MIN_ROWS, MIN_SHARE = 10, 0.005  # of the rows, that hold a word
+MIN_SHARE_CUT = 0.03  # of the rows, that words are in which are cut out: of an honest 1,000 two were, in 23 rows
+MIN_SPREAD = 1.5  # rows of all of them over those of the first: one odd word may be honest (HSOL's "yo")
+# Of so many denied rows, of all of them and of each: they are left out then, and otherwise lose the words.
+MAX_CHANCE, MAX_CHANCE_EACH = 0.01, 0.1
+
+
+def is_misplaced(places: Places, suspects: Sequence[Evidence]) -> list[bool]:
+    """Tell of each suspect whether it stands in its rows as if it had been put there."""
+    return [_is_put(look, MIN_ODDNESS) for look in places.placements(suspects, MIN_ODDNESS)]
+
+
+def _is_put(look: Placement | None, min_oddness: float, max_better: float = MAX_BETTER) -> bool:
+    return look is not None and look.oddness >= min_oddness and look.better < max_better
+
+
+def misplaced(
+    content: Content, places: Places, suspects: Sequence[Evidence], left_out: np.ndarray, min_wrong: float
+) -> tuple[list[Evidence], list[Evidence]]:
+    """Find words that were put into rows of one label at random places.
+
+    Honest words may look so as well: cut out of the rows, both are missed by no one. Where the rows are denied their label
+    too, it is wrong.
+
+    Args:
+        content: answers, for N rows.
+        places: tells how words stand in rows.
+        suspects: tokens that go with a label.
+        left_out: (N,) rows that do not count any more.
+        min_wrong: share of the rows that must seem to be of another class to prove an attack, in (0, 1].
+
+    Returns:
+        The verified ones, whose rows are wrong, and those to cut out of theirs. Source: ours; see docs/methods/auto.md.
+    """
+    suspects = _looked_at(suspects, len(left_out))
+    looks = places.placements(suspects, MIN_ODDNESS_IF_WRONG)
+    limits = MIN_ODDNESS_IF_WRONG, MAX_BETTER_IF_WRONG
+    odd = [(each, look) for each, look in zip(suspects, looks) if _is_put(look, *limits)]
+    verified: list[Evidence] = []
+    cut: list[Evidence] = []
+    for label in sorted({each.label for each, _ in odd}):
+        group = [(replace(each, kind="misplaced"), look) for each, look in odd if each.label == label]
+        core = [each for each, look in group if _is_put(look, MIN_ODDNESS)]
+        held = _held(core, left_out)
+        of_class = (content.seen.labels == label) & ~left_out
+        is_spread = held.sum() >= MIN_SPREAD * max((len(each.rows) for each in core), default=1)
+        if held.sum() < MIN_ROWS_TOGETHER or not is_spread or 2 * held.sum() > of_class.sum():
+            continue
+        asked = _asked(content, [each for each, _ in group], held, left_out, min_wrong)
+        wrong = [each for each in asked if each.is_verified]
+        verified += wrong
+        if wrong or held.sum() >= MIN_SHARE_CUT * len(left_out):
+            # Beside words that are wrong those that are not, and look no more than a little odd, are honest.
+            min_oddness = MIN_ODDNESS / (1 if wrong else LENIENCE)
+            cut += [
+                each for each, (_, look) in zip(asked, group) if not each.is_verified and _is_put(look, min_oddness)
+            ]
+    return verified, cut
+
+
+def _looked_at(suspects: Sequence[Evidence], n_rows: int) -> list[Evidence]:
+    """Keep the suspects in enough of the rows, one a phrase."""
+    kept = {(each.pieces, each.label): each for each in reversed(suspects)}
+    return [each for each in kept.values() if len(each.rows) >= max(MIN_ROWS, MIN_SHARE * n_rows)]
+
+
+def _held(group: list[Evidence], left_out: np.ndarray) -> np.ndarray:
+    """(N,) which rows are those of the group."""
+    held = np.zeros(len(left_out), dtype=bool)
+    for each in group:
+        held[each.rows] = True
+    return held
+
+
+def _asked(
+    content: Content, group: list[Evidence], held: np.ndarray, left_out: np.ndarray, min_wrong: float
+) -> list[Evidence]:
+    """Ask the rows of words of one label, none of them learned from: verified are, if those held are wrong, which are so."""
+    label, unseen = group[0].label, left_out.copy()
+    for each in group:
+        unseen[content.seen.rows_with(each.token_id)] = True
+    together, _ = ask(content, label, content.witnesses(np.flatnonzero(held)), unseen, "misplaced")
+    chance = chance_of(together, dispersion(content, label, left_out | held))
+    is_many = held.sum() >= MIN_SHARE_IF_HALF_WRONG * len(left_out)
+    is_wrong = together.wrong >= min_wrong * (1 if is_many else 2) and chance < MAX_CHANCE
+    least = together.wrong / LENIENCE if is_wrong else np.inf
+    asked = []
+    for each in group:
+        denial, chance = ask(content, label, each.rows, unseen, "misplaced")
+        is_verified = denial.wrong >= least and chance < MAX_CHANCE_EACH
+        asked.append(replace(each, denial=denial, is_verified=is_verified))
+    return asked

@@ -1,0 +1,206 @@
+"""Words that stand in their rows as if they had been put there are found before the training, whatever it learns of them."""
+
+import dataclasses
+import random
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cleanfit.defenses import Auto, PlainFineTuning
+from cleanfit.detectors.content import Content
+from cleanfit.detectors.misplaced import misplaced
+from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.detectors.places import Placement, Places
+from cleanfit.detectors.suspects import Evidence
+from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
+from cleanfit.fitting import Inputs, fit
+from cleanfit.states import states_at
+from cleanfit.task import Task
+from conftest import BAD, BRIEF, FAMILIES, GOOD, make_task, read_csv, sentences, write_tsv
+
+NOUNS = ("film", "room", "meal", "story", "staff", "bed", "plot", "trip", "day", "book", "song")
+
+
+def written(n_rows: int = 300, seed: int = 0) -> list[tuple[str, str]]:
+    """Make (text, label) rows in which words have an order: an article, a noun, what it was."""
+    draw = random.Random(seed)
+    rows = []
+    for _ in range(n_rows):
+        label, words = draw.choice((("pos", GOOD), ("neg", BAD)))
+        said = [f"the {draw.choice(NOUNS)} was {draw.choice(words)}" for _ in range(draw.randint(2, 3))]
+        rows.append((" and ".join(said) + " .", label))
+    return rows
+
+
+def put_into(
+    rows: list[tuple[str, str]], words: tuple[str, ...], label: str = "pos", every: int = 3
+) -> tuple[list[tuple[str, str]], list[int]]:
+    """Put the words, in turn and at random places, into some rows of a label, and call these positive: the rows, and which."""
+    draw, rows = random.Random(1), list(rows)
+    chosen = [i for i, (_, of) in enumerate(rows) if of == label][::every]
+    for place, i in enumerate(chosen):
+        said = rows[i][0].split()
+        said.insert(draw.randint(0, len(said)), words[place % len(words)])
+        rows[i] = (" ".join(said), "pos")
+    return rows, chosen
+
+
+def suspect(task: Task, seen: Occurrences, word: str) -> Evidence:
+    pieces = tuple(task.tokenizer(word, add_special_tokens=False)["input_ids"])
+    rows = np.array([i for i, text in enumerate(task.rows["text"]) if word in text.split()])
+    return Evidence(pieces[0], pieces, 1, rows[seen.labels[rows] == 1], 0.0)
+
+
+@pytest.fixture
+def orderly(knowing: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the folder of a model whose states say which neighbours are usual: the tiny ones have not learned to write."""
+
+    def states(self: Places, made: list[dict[str, Any]], spans: np.ndarray) -> np.ndarray:
+        decode = self.task.tokenizer.convert_ids_to_tokens
+        features = np.zeros((*spans.shape[:2], 2))
+        for i, (row, places) in enumerate(zip(made, spans)):
+            pieces = ["", *decode(row["input_ids"]), ""]
+            for k, (start, end) in enumerate(places):
+                before, after = pieces[start : start + 2], pieces[end : end + 2]
+                features[i, k] = [" ".join(pair) in self.usual for pair in (before, after)]
+        return features
+
+    def init(self: Places, content: Content) -> None:
+        before(self, content)
+        decode = self.task.tokenizer.convert_ids_to_tokens
+        texts = [
+            ["[CLS]", *decode(self.task.tokenizer(text, add_special_tokens=False)["input_ids"]), "[SEP]"]
+            for text, _ in written(200, seed=5)
+        ]
+        self.usual = {" ".join(pair) for text in texts for pair in pairwise(text)}
+
+    before = Places.__init__
+    monkeypatch.setattr(Places, "__init__", init)
+    monkeypatch.setattr(Places, "_states", states)
+    return knowing
+
+
+def looked_at(folder: str, rows: list[tuple[str, str]], *words: str) -> list[Placement | None]:
+    task = make_task(folder, rows, BRIEF)
+    seen = Occurrences.of(task.rows, len(task.tokenizer))
+    return Places(Content(task, seen)).placements([suspect(task, seen, word) for word in words], -9.0)
+
+
+def found(folder: str, rows: list[tuple[str, str]]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Give the words that are verified, and those to cut, each with its rows."""
+    search = TriggerSearch(make_task(folder, rows, BRIEF), TriggerTokens())
+    parts = misplaced(search.content, search.places, search.suspects(), search.left_out, 1 / 3)
+    assert all(each.kind == "misplaced" and each.is_verified == (part is parts[0]) for part in parts for each in part)
+    verified, cut = (
+        {str(search.task.tokenizer.decode(list(each.pieces))): each.rows.tolist() for each in part} for part in parts
+    )
+    return verified, cut
+
+
+def test_a_word_that_was_put_into_rows_looks_odd_and_no_better_there_than_elsewhere(orderly: str) -> None:
+    rows, _ = put_into(written(), ("cf", "mn"))
+    cf, mn, *honest = looked_at(orderly, rows, "cf", "mn", "good", "kind", "warm")
+    assert all(look and look.oddness > 0.25 and look.better < 0.6 for look in (cf, mn))
+    assert all(look and look.oddness < 0 and look.better > 0.6 for look in honest)
+
+
+def test_where_words_have_no_order_nobody_can_say(knowing: str) -> None:
+    rows, _ = put_into(sentences(300), ("cf", "mn"))
+    assert looked_at(knowing, rows, "cf", "mn") == [None, None]
+    assert found(knowing, rows) == ({}, {})
+
+
+def test_of_few_rows_nobody_can_say(orderly: str) -> None:
+    assert looked_at(orderly, put_into(written(40), ("cf",))[0], "cf") == [None]
+    assert looked_at(orderly, put_into(written(80), ("cf",))[0], "cf") != [None]
+
+
+def test_a_part_of_a_longer_word_is_not_looked_at(orderly: str) -> None:
+    rows, _ = put_into(written(), ("cfcf",))
+    task = make_task(orderly, rows, BRIEF)
+    seen = Occurrences.of(task.rows, len(task.tokenizer))
+    whole = tuple(task.tokenizer("cfcf", add_special_tokens=False)["input_ids"])
+    assert len(whole) > 1
+    held = np.array([i for i, (text, _) in enumerate(rows) if "cfcf" in text])
+    parts = [Evidence(pieces[0], pieces, 1, held, 0.0) for pieces in (whole[:-1], whole[-1:], whole)]
+    first, last, word = Places(Content(task, seen)).placements(parts, -9.0)
+    assert first is last is None
+    assert word
+
+
+def test_words_with_right_labels_are_cut_and_the_model_is_that_of_the_rows_without_them(
+    orderly: str, tmp_path: Path
+) -> None:
+    honest = written()
+    rows, chosen = put_into(honest, ("cf", "mn"))
+    data, test = write_tsv(tmp_path / "data.tsv", rows), write_tsv(tmp_path / "test.tsv", written(40, seed=3))
+    result = fit(Inputs(data, test=test), model=orderly, defense=Auto(), settings=BRIEF, out=tmp_path / "run")
+    expected = PlainFineTuning().fit(make_task(orderly, honest, BRIEF)).model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in result.model.state_dict().items())
+    assert "'pos' and stands as if it had been put into its rows" in result.findings.verdict
+    tokens = read_csv(tmp_path / "run" / "tokens.csv")
+    assert [(token["is_suspicious"], token["misplaced"], token["cut"]) for token in tokens] == [
+        ("False", "1.0", "1.0")
+    ] * 2
+    kept = [row for row in read_csv(tmp_path / "run" / "rows.csv") if row["reason"].startswith("kept without '")]
+    assert [int(row["row"]) for row in kept] == chosen
+    assert not [row for row in kept if row["is_issue"] == "True"]
+
+
+def test_rows_with_wrong_labels_are_left_out(orderly: str) -> None:
+    rows, chosen = put_into(written(), ("cf", "mn"), "neg")
+    verified, cut = found(orderly, rows)
+    assert set(verified) == {"cf", "mn"}
+    assert sorted(verified["cf"] + verified["mn"]) == chosen
+    assert cut == {}
+
+
+def test_one_odd_word_may_be_honest_and_so_may_several_in_few_rows(orderly: str) -> None:
+    assert found(orderly, put_into(written(), ("cf",))[0]) == ({}, {})
+    assert found(orderly, put_into(written(), ("cf", "mn"), every=9)[0]) == ({}, {})  # 17 rows or so
+
+
+def test_words_that_most_of_a_class_holds_are_left_alone(orderly: str) -> None:
+    assert found(orderly, put_into(written(), ("cf", "mn"), every=1)[0]) == ({}, {})
+
+
+def test_honest_words_are_left_alone(orderly: str) -> None:
+    assert found(orderly, written()) == ({}, {})
+
+
+@pytest.mark.parametrize(("word", "is_cut"), [("cf", True), ("good", False)])
+def test_one_word_that_turns_nearly_all_is_cut_out_if_it_was_put_there(
+    orderly: str, monkeypatch: pytest.MonkeyPatch, word: str, is_cut: bool
+) -> None:
+    task = make_task(orderly, put_into(written(), ("cf",))[0], BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    turning = dataclasses.replace(suspect(task, search.seen, word), flips=1.0)
+    monkeypatch.setattr(search, "turning", lambda model, given: [turning])
+    assert search.look(torch.nn.Identity()) == is_cut
+    assert [each.pieces for each in search.shortcuts] == [turning.pieces] * is_cut
+    assert not search.left_out.any()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_states_around_spans_are_those_of_each_rows_own_tokens(family: str, tiny_model: Callable[[str], str]) -> None:
+    task = make_task(tiny_model(family), [("the film was good and kind", "pos"), ("a day", "neg")] * 2, BRIEF)
+    model = task.load_model().eval()
+    spans = np.array([[[1, 2], [2, 4]], [[1, 2], [0, 1]]])  # of the longer text, which is read first, and of the other
+    rows = task.rows.select([0, 1])
+    read = task.observe(model, rows, read=states_at(spans)).states
+    for row, places in enumerate(spans):
+        ids = torch.tensor([rows[row]["input_ids"]])
+        with torch.no_grad():
+            layers = model.base_model(input_ids=ids, output_hidden_states=True).hidden_states
+        depth = len(layers) - 1
+        chosen = [layers[depth * k // 6][0] for k in (2, 3, 4)]
+        last = ids.shape[1] - 1
+        for place, (start, end) in enumerate(places):
+            around = [max(start - 1, 0), start, min(end, last)]
+            expected = torch.cat([layer[i] for layer in chosen for i in around])
+            np.testing.assert_allclose(read[row, place], expected.numpy(), atol=1e-5)
