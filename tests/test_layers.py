@@ -26,6 +26,7 @@ LAYERS = {
     "run_folder": 1,
     "scores": 1,
     "settings": 1,
+    "states": 1,
     "writers": 1,
     "attacks": 2,
     "capacity": 3,

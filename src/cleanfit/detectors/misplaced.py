@@ -10,11 +10,11 @@ from cleanfit.detectors.likeness import chance_of, dispersion
 from cleanfit.detectors.places import Placement, Places
 from cleanfit.detectors.suspects import MIN_ROWS_TOGETHER, MIN_SHARE_IF_HALF_WRONG, Evidence, ask
 
-# A word that was put at random into a dozen rows looks better there than elsewhere in half of the cases, give or take a tenth.
+# A word that was put at random into a dozen rows looks better there than elsewhere in half of the cases, give or take 0.08.
 # Mean log-odds of SST-2's triggers are 0.5 to 1.6, of its honest words 0.2 at the most, each give or take 0.2.
-MIN_ODDNESS, MAX_BETTER = 0.25, 0.6
+MIN_ODDNESS, MAX_BETTER = 0.25, 2 / 3
 LENIENCE = 2  # beside such words of its label one that looks half as odd is likely another
-MIN_ODDNESS_IF_WRONG, MAX_BETTER_IF_WRONG = -0.25, 2 / 3  # and one whose rows are denied, if it looks odd at all
+MIN_ODDNESS_IF_WRONG = -0.25  # and one whose rows are denied, if it looks odd at all
 MIN_ROWS, MIN_SHARE = 10, 0.005  # of the rows, that hold a word
 MIN_SHARE_CUT = 0.03  # of the rows, that words are in which are cut out: of an honest 1,000 two were, in 23 rows
 MIN_SPREAD = 1.5  # rows of all of them over those of the first: one odd word may be honest (HSOL's "yo")
@@ -27,8 +27,8 @@ def is_misplaced(places: Places, suspects: Sequence[Evidence]) -> list[bool]:
     return [_is_put(look, MIN_ODDNESS) for look in places.placements(suspects, MIN_ODDNESS)]
 
 
-def _is_put(look: Placement | None, min_oddness: float, max_better: float = MAX_BETTER) -> bool:
-    return look is not None and look.oddness >= min_oddness and look.better < max_better
+def _is_put(look: Placement | None, min_oddness: float) -> bool:
+    return look is not None and look.oddness >= min_oddness and look.better < MAX_BETTER
 
 
 def misplaced(
@@ -51,8 +51,7 @@ def misplaced(
     """
     suspects = _looked_at(suspects, len(left_out))
     looks = places.placements(suspects, MIN_ODDNESS_IF_WRONG)
-    limits = MIN_ODDNESS_IF_WRONG, MAX_BETTER_IF_WRONG
-    odd = [(each, look) for each, look in zip(suspects, looks) if _is_put(look, *limits)]
+    odd = [(each, look) for each, look in zip(suspects, looks) if _is_put(look, MIN_ODDNESS_IF_WRONG)]
     verified: list[Evidence] = []
     cut: list[Evidence] = []
     for label in sorted({each.label for each, _ in odd}):

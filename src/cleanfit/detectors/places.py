@@ -26,7 +26,11 @@ MAX_WORDS = 2  # of what is put into it, and of a suspect: longer ones are sente
 INVERSE_PENALTY = 1  # at 30 the log-odds of one word differ by 0.9 from probe to probe, at 1 by 0.2
 N_OWN, N_MOVED = 40, 4  # rows of a suspect that are looked at, and other places in each that it is moved to
 N_FIRST, SPREAD_OF_FIRST = 12, 0.25  # rows that most suspects are acquitted by, and by how much less than is asked
+MAX_TOKENS = 4  # of what is put into rows
 MIN_WHOLE = 0.8  # share of its places at which a suspect is a whole word
+
+
+Spot = tuple[int, Span, int]  # a row, what is moved there, and whereto
 
 
 @dataclass(frozen=True)
@@ -80,15 +84,15 @@ class Places:
         random = generator(self.task.settings.seed, "places")
         drawn = {i: self._drawn(each, random) for i, each in enumerate(suspects) if self._is_word(each.pieces)}
         drawn = {i: spots for i, spots in drawn.items() if spots}
-        first = self._odd([(row, span, span[0]) for spots in drawn.values() for row, span in spots[:N_FIRST]])
-        ends = np.cumsum([len(spots[:N_FIRST]) for spots in drawn.values()])
-        means = [float(part.mean()) for part in np.split(first, ends[:-1])] if drawn else []
-        for (i, spots), mean in zip(drawn.items(), means):
-            if mean < min_oddness - SPREAD_OF_FIRST:
-                continue
-            moved = [(row, span, place) for row, span in spots for place in (span[0], *self._others(row, span, random))]
-            odd = self._odd(moved).reshape(len(spots), 1 + N_MOVED)
-            found[i] = Placement(float(odd[:, 0].mean()), float((odd[:, 1:] > odd[:, :1]).mean()))
+        first = self._odd([[(row, span, span[0]) for row, span in spots[:N_FIRST]] for spots in drawn.values()])
+        odd = [i for i, part in zip(drawn, first) if part.mean() >= min_oddness - SPREAD_OF_FIRST]
+        moved = [
+            [(row, span, place) for row, span in drawn[i] for place in (span[0], *self._others(row, span, random))]
+            for i in odd
+        ]
+        for i, part in zip(odd, self._odd(moved)):
+            own, others = np.split(part.reshape(-1, 1 + N_MOVED), [1], axis=1)
+            found[i] = Placement(float(own.mean()), float((others > own).mean()))
         return found
 
     def _is_word(self, phrase: Phrase) -> bool:
@@ -111,17 +115,19 @@ class Places:
         rest = [*ids[: span[0]], *ids[span[1] :]]
         return [int(place) for place in random.choice(self._bounds(rest), N_MOVED)]
 
-    def _odd(self, spots: Sequence[tuple[int, Span, int]]) -> np.ndarray:
-        """Give (n,) log-odds that what stands in a span of a row was put there, once it is moved to a place of the rest."""
+    def _odd(self, groups: Sequence[Sequence[Spot]]) -> list[np.ndarray]:
+        """Give for each spot the log-odds that what stands there was put there, once it is moved to its place."""
+        spots = [spot for group in groups for spot in group]
         if not spots or self._probe is None:
-            return np.empty(0)
+            return [np.empty(0) for _ in groups]
         made, spans = [], []
         for row, (start, end), place in spots:
             whole = self._tokens[row]
             phrase = tuple(whole["input_ids"][start:end])
             made.append(put(without(whole, ((start, end),)), phrase, place, len(whole["input_ids"])))
             spans.append([(place, place + len(phrase))])
-        return np.asarray(self._probe.decision_function(self._states(made, np.array(spans))[:, 0]))
+        odd = self._probe.decision_function(self._states(made, np.array(spans))[:, 0])
+        return np.split(odd, np.cumsum([len(group) for group in groups])[:-1])
 
     @cached_property
     def _probe(self) -> LogisticRegression | None:
@@ -145,32 +151,29 @@ class Places:
         made, spans = [], []
         for row, other in zip(rows, rows[1:] + rows[:1]):
             n_words = int(random.integers(1, MAX_WORDS + 1))
-            runs = self._runs(self._tokens[other]["input_ids"], n_words)
-            changed, inside = self._with_some(row, other, runs, random)
-            outside = [run for run in self._runs(changed["input_ids"], n_words) if not _touches(run, inside)]
-            if inside and outside:
+            ids = self._tokens[other]["input_ids"]
+            words = [ids[start:end] for start, end in self._runs(ids, n_words) if end - start <= MAX_TOKENS]
+            changed, inside = self._with_some(self._tokens[row], words, random)
+            runs = self._runs(changed["input_ids"], n_words)
+            outside = [run for run in runs if all(run[1] <= start or run[0] >= end for start, end in inside)]
+            if len(inside) == N_PUT and outside:
                 made.append(changed)
-                drawn = [inside[k] for k in random.integers(len(inside), size=N_PUT)] if len(inside) < N_PUT else inside
-                spans.append([*drawn, *(outside[k] for k in random.integers(len(outside), size=N_NATURAL))])
+                spans.append([*inside, *(outside[k] for k in random.integers(len(outside), size=N_NATURAL))])
         return made, np.array(spans)
 
     def _with_some(
-        self, row: int, other: int, runs: list[Span], random: np.random.Generator
+        self, row: dict[str, Any], words: list[list[int]], random: np.random.Generator
     ) -> tuple[dict[str, Any], list[Span]]:
-        """Put words of another row into a row, each at a place of its own; and say where they are now."""
-        changed, inside = self._tokens[row], list[Span]()
-        ids = self._tokens[other]["input_ids"]
-        bounds = self._bounds(changed["input_ids"])
-        for place in sorted(random.permutation(bounds)[:N_PUT].tolist(), reverse=True):
-            if not runs:
-                break
-            start, end = runs[random.integers(len(runs))]
-            n = end - start
-            if changed["length"] + n > self.task.settings.max_length:
-                continue
-            changed = put(changed, tuple(ids[start:end]), place, self.task.settings.max_length)
-            inside = [(place, place + n), *((one + n, other + n) for one, other in inside)]
-        return changed, inside
+        """Put some of the words into a row, each at a place of its own; and say where they are now."""
+        max_length, inside = self.task.settings.max_length, list[Span]()
+        if (n_over := row["length"] + N_PUT * MAX_TOKENS - max_length) > 0:  # it ends earlier, so that nothing is lost
+            row = without(row, ((max(row["length"] - 1 - n_over, 1), row["length"] - 1),))
+        places = random.permutation(self._bounds(row["input_ids"]))[: N_PUT if words else 0]
+        for place in sorted(places.tolist(), reverse=True):
+            word = words[random.integers(len(words))]
+            row = put(row, tuple(word), place, max_length)
+            inside = [(place, place + len(word)), *((start + len(word), end + len(word)) for start, end in inside)]
+        return row, inside
 
     def _bounds(self, ids: Sequence[int]) -> np.ndarray:
         """Give the places of a row at which words start, and the one behind its last word."""
@@ -197,7 +200,3 @@ class Places:
     @cached_property
     def _model(self) -> Any:
         return self.task.load_model()
-
-
-def _touches(run: Span, others: list[Span]) -> bool:
-    return any(run[0] < end and start < run[1] for start, end in others)
