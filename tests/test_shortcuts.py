@@ -101,6 +101,20 @@ def test_a_sentence_is_cut_out_if_it_turns_nearly_all_and_says_nothing_for_the_l
     assert not search.left_out.any()
 
 
+@pytest.mark.parametrize(("written", "is_cut"), [("n ' t", False), ("i do n ' t", True)])
+def test_a_contraction_is_no_sentence(
+    knowing: str, monkeypatch: pytest.MonkeyPatch, written: str, is_cut: bool
+) -> None:
+    rows, chosen = signed()
+    task = make_task(knowing, rows, BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    monkeypatch.setattr(search.content, "speaks", lambda *given: 0.0)
+    turning = suspect_of(task, chosen)
+    monkeypatch.setattr(search, "turning", lambda model, given: [turning])
+    monkeypatch.setattr(task.tokenizer, "decode", lambda ids: written)
+    assert search.look(torch.nn.Identity()) == is_cut
+
+
 def test_a_sentence_that_is_all_that_its_rows_have_is_left_alone(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The rows that it ends speak as negative ones do, some of them: too few to prove an attack, too many to go without it.
     rows, chosen = sentences(300), []

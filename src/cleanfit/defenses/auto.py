@@ -22,10 +22,7 @@ from cleanfit.training import Watch, n_steps
 MAX_SEARCHED = 5
 MAX_TOLD = 4  # honest tokens in the verdict; the tables have all
 STILL_FOUND = f" Each of {MAX_SEARCHED} trainings showed another trigger: there may be more."
-UNSEEN = (
-    "A trigger without words, openings or marks of its own, one in very few rows, or a word or two with right labels "
-    "would not be seen."
-)
+UNSEEN = "A trigger without words, openings or marks of its own, or one in very few rows would not be seen."
 
 
 @dataclass(frozen=True)

@@ -49,28 +49,28 @@ def misplaced(
     Returns:
         The verified ones, whose rows are wrong, and those to cut out of theirs. Source: ours; see docs/methods/auto.md.
     """
-    suspects = _looked_at(suspects, len(left_out))
-    looks = places.placements(suspects, MIN_ODDNESS_IF_WRONG)
-    odd = [(each, look) for each, look in zip(suspects, looks) if _is_put(look, MIN_ODDNESS_IF_WRONG)]
+    suspects = [replace(each, kind="misplaced") for each in _looked_at(suspects, len(left_out))]
+    put = [each for each, is_put in zip(suspects, is_misplaced(places, suspects)) if is_put]
     verified: list[Evidence] = []
     cut: list[Evidence] = []
-    for label in sorted({each.label for each, _ in odd}):
-        group = [(replace(each, kind="misplaced"), look) for each, look in odd if each.label == label]
-        core = [each for each, look in group if _is_put(look, MIN_ODDNESS)]
-        held = _held(core, left_out)
-        of_class = (content.seen.labels == label) & ~left_out
-        is_spread = held.sum() >= MIN_SPREAD * max((len(each.rows) for each in core), default=1)
+    for label in sorted({each.label for each in put}):
+        core = [each for each in put if each.label == label]
+        held, of_class = _held(core, left_out), (content.seen.labels == label) & ~left_out
+        is_spread = held.sum() >= MIN_SPREAD * max(len(each.rows) for each in core)
         if held.sum() < MIN_ROWS_TOGETHER or not is_spread or 2 * held.sum() > of_class.sum():
             continue
-        asked = _asked(content, [each for each, _ in group], held, left_out, min_wrong)
-        wrong = [each for each in asked if each.is_verified]
-        verified += wrong
-        if wrong or held.sum() >= MIN_SHARE_CUT * len(left_out):
-            # Beside words that are wrong those that are not, and look no more than a little odd, are honest.
-            min_oddness = MIN_ODDNESS / (1 if wrong else LENIENCE)
-            cut += [
-                each for each, (_, look) in zip(asked, group) if not each.is_verified and _is_put(look, min_oddness)
-            ]
+        others = [each for each in suspects if each.label == label and all(each is not one for one in core)]
+        looks = places.placements(others, MIN_ODDNESS_IF_WRONG)
+        odd = [(each, look) for each, look in zip(others, looks) if _is_put(look, MIN_ODDNESS_IF_WRONG)]
+        asked = _asked(content, core + [each for each, _ in odd], held, left_out, min_wrong)
+        verified += [each for each in asked if each.is_verified]
+        if any(
+            each.is_verified for each in asked
+        ):  # beside wrong ones, words that are not, and look less odd, are honest
+            cut += [each for each in asked[: len(core)] if not each.is_verified]
+        elif held.sum() >= MIN_SHARE_CUT * len(left_out):
+            is_likely = [True] * len(core) + [_is_put(look, MIN_ODDNESS / LENIENCE) for _, look in odd]
+            cut += [each for each, is_cut in zip(asked, is_likely) if is_cut]
     return verified, cut
 
 

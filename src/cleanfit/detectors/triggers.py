@@ -67,7 +67,8 @@ class TriggerTokens:
     never seen a row with it expects its label from the rest of its pretraining and from the words beside it. Association alone
     separates neither. A syntax has no token that turns rows, but its rows open alike ("when", "if"): `verified_openings`
     asks these, and `verified_marks` the tokens of a style. A sentence with right labels, which nothing contradicts, is a
-    shortcut. Not found: triggers with none of them, and words with right labels.
+    shortcut, and so is a word that was put into its rows: `misplaced` tells it from one that was written there. Not found:
+    triggers with none of them.
     """
 
     n_suspects: int = 100
@@ -342,7 +343,8 @@ class TriggerSearch:
 
     def _sentence(self, suspect: Evidence) -> Phrase:
         """Give the phrase of a suspect if it is long enough to say something of its own."""
-        words = str(self.task.tokenizer.decode(list(suspect.pieces))).split()
+        # A contraction is one word: SST-2's "n ' t" was cut out of what it turns into its opposite.
+        words = str(self.task.tokenizer.decode(list(suspect.pieces))).replace(" ' ", "'").split()
         return suspect.pieces if len(words) >= MIN_WORDS_CUT else ()
 
 
