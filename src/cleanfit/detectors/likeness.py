@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from cleanfit.detectors.content import N_FOLDS, N_LEARNED_ROWS, UNASKED, Content, Denial, linear
-from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance
+from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance, rows_of
 from cleanfit.seeding import generator
 
 # Chance of so many denied rows: of one token's, and of those written like the rows of a label's tokens. Denied tokens of 36
@@ -35,9 +35,7 @@ def is_style(content: Content, group: list[Evidence], held: np.ndarray, min_wron
         min_wrong: share of the tokens' rows that must seem to be of another class, in (0, 1].
         max_chance: of both answers together, in (0, 1].
     """
-    label, marked = group[0].label, np.zeros(len(held), dtype=bool)
-    for each in group:
-        marked[each.rows] = True
+    label, marked = group[0].label, rows_of(group, len(held))
     alike = Alike(content, label, marked, held | holding(content, group), is_proven=False)
     together, _ = ask(content, label, content.witnesses(np.flatnonzero(marked)), alike.unseen, "marks")
     others, _ = alike.asked()

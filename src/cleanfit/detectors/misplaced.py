@@ -8,7 +8,7 @@ import numpy as np
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import chance_of, dispersion
 from cleanfit.detectors.places import Placement, Places
-from cleanfit.detectors.suspects import MIN_ROWS_TOGETHER, MIN_SHARE_IF_HALF_WRONG, Evidence, ask
+from cleanfit.detectors.suspects import MIN_ROWS_TOGETHER, MIN_SHARE_IF_HALF_WRONG, Evidence, ask, rows_of
 
 # A word that was put at random into a dozen rows looks better there than elsewhere in half of the cases, give or take 0.08.
 # Mean log-odds of SST-2's triggers are 0.5 to 1.6, of its honest words 0.2 at the most, each give or take 0.2.
@@ -55,7 +55,7 @@ def misplaced(
     cut: list[Evidence] = []
     for label in sorted({each.label for each in put}):
         core = [each for each in put if each.label == label]
-        held, of_class = _held(core, left_out), (content.seen.labels == label) & ~left_out
+        held, of_class = rows_of(core, len(left_out)), (content.seen.labels == label) & ~left_out
         is_spread = held.sum() >= MIN_SPREAD * max(len(each.rows) for each in core)
         if held.sum() < MIN_ROWS_TOGETHER or not is_spread or 2 * held.sum() > of_class.sum():
             continue
@@ -78,14 +78,6 @@ def _looked_at(suspects: Sequence[Evidence], n_rows: int) -> list[Evidence]:
     """Keep the suspects in enough of the rows, one a phrase."""
     kept = {(each.pieces, each.label): each for each in reversed(suspects)}
     return [each for each in kept.values() if len(each.rows) >= max(MIN_ROWS, MIN_SHARE * n_rows)]
-
-
-def _held(group: list[Evidence], left_out: np.ndarray) -> np.ndarray:
-    """(N,) which rows are those of the group."""
-    held = np.zeros(len(left_out), dtype=bool)
-    for each in group:
-        held[each.rows] = True
-    return held
 
 
 def _asked(

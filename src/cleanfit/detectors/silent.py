@@ -7,7 +7,7 @@ import numpy as np
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import chance_of, dispersion
 from cleanfit.detectors.styles import denied_tokens
-from cleanfit.detectors.suspects import Evidence, ask
+from cleanfit.detectors.suspects import Evidence, ask, rows_of
 
 # Of so many denied rows of a label's tokens, with as many rows counted as one as its dispersion says: 5e-11 and 8e-16 on two of
 # three files of 1,000 SST-2 rows with words at 5 %, and 7e-4 at the least on 31 honest files.
@@ -32,9 +32,8 @@ def verified_silent(content: Content, min_rows: int, min_wrong: float, left_out:
     """
     found: list[Evidence] = []
     for group in denied_tokens(content, min_rows, min(MIN_WRONG * min_wrong, 1), left_out):
-        label, marked, unseen = group[0].label, np.zeros(len(left_out), dtype=bool), left_out.copy()
+        label, marked, unseen = group[0].label, rows_of(group, len(left_out)), left_out.copy()
         for each in group:
-            marked[each.rows] = True
             unseen[content.seen.rows_with(each.token_id)] = True
         if marked.sum() < MIN_SPREAD * max(len(each.rows) for each in group):
             continue

@@ -7,7 +7,7 @@ import numpy as np
 
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import MAX_CHANCE, Alike, holding, is_style
-from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance
+from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance, rows_of
 
 # What is asked first is no more than a filter: of tokens that the costlier question then denied none had more than 0.09.
 MAX_CHANCE_FIRST = 0.1
@@ -68,9 +68,7 @@ def written_alike(content: Content, found: list[Evidence]) -> list[Evidence]:
         One piece of evidence for the rows of all rounds, named after the token with the most rows; none if there are none.
     """
     label, denials = found[0].label, []
-    marked = np.zeros(len(content.seen.labels), dtype=bool)
-    for each in found:
-        marked[each.rows] = True
+    marked = rows_of(found, len(content.seen.labels))
     held, before = holding(content, found), marked.copy()
     for _ in range(MAX_ROUNDS):
         alike = Alike(content, label, marked, held, is_proven=True)

@@ -1,5 +1,6 @@
 """Suspects: tokens whose rows have a class beyond chance, and what a model that has not seen these rows says of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +51,14 @@ class Evidence:
     def score(self) -> float:
         """The weaker of what it turns and what seems to be of another class among its rows, in [0, 1]; or this alone."""
         return round(min(self.flips, self.denial.wrong) if self.kind == "turns" else self.denial.wrong, 6)
+
+
+def rows_of(found: Sequence[Evidence], n_rows: int) -> np.ndarray:
+    """(N,) which rows are those of any of the evidence."""
+    held = np.zeros(n_rows, dtype=bool)
+    for each in found:
+        held[each.rows] = True
+    return held
 
 
 def beyond_chance(

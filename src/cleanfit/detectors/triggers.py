@@ -24,6 +24,7 @@ from cleanfit.detectors.suspects import (
     ask,
     beyond_chance,
     drawn,
+    rows_of,
 )
 from cleanfit.results import TokenFinding
 from cleanfit.seeding import generator
@@ -110,10 +111,7 @@ class TriggerSearch:
     @property
     def left_out(self) -> np.ndarray:
         """(N,) which rows hold a verified trigger, with its label."""
-        is_left_out = np.zeros(len(self.seen.labels), dtype=bool)
-        for each in self.verified:
-            is_left_out[each.rows] = True
-        return is_left_out
+        return rows_of(self.verified, len(self.seen.labels))
 
     def read_rows(self) -> None:
         """Verify openings, ways of writing and misplaced words, before anything is trained: no model is turned by them."""
