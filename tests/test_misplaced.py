@@ -95,7 +95,7 @@ def found(folder: str, rows: list[tuple[str, str]]) -> tuple[dict[str, list[int]
     """Give the words that are verified, and those to cut, each with its rows."""
     search = TriggerSearch(make_task(folder, rows, BRIEF), TriggerTokens())
     parts = misplaced(search.content, search.places, search.suspects(), search.left_out, 1 / 3)
-    assert all(each.kind == "misplaced" and each.is_verified == (part is parts[0]) for part in parts for each in part)
+    assert all(each.is_verified == (part is parts[0]) for part in parts for each in part)
     verified, cut = (
         {str(search.task.tokenizer.decode(list(each.pieces))): each.rows.tolist() for each in part} for part in parts
     )
@@ -133,23 +133,19 @@ def test_a_part_of_a_longer_word_is_not_looked_at(orderly: str) -> None:
     assert word
 
 
-def test_words_with_right_labels_are_cut_and_the_model_is_that_of_the_rows_without_them(
-    orderly: str, tmp_path: Path
-) -> None:
-    honest = written()
-    rows, chosen = put_into(honest, ("cf", "mn"))
+def test_rows_with_right_labels_are_left_out_and_the_model_is_that_of_the_others(orderly: str, tmp_path: Path) -> None:
+    rows, chosen = put_into(written(), ("cf", "mn"))
+    others = [row for i, row in enumerate(rows) if i not in chosen]
     data, test = write_tsv(tmp_path / "data.tsv", rows), write_tsv(tmp_path / "test.tsv", written(40, seed=3))
     result = fit(Inputs(data, test=test), model=orderly, defense=Auto(), settings=BRIEF, out=tmp_path / "run")
-    expected = PlainFineTuning().fit(make_task(orderly, honest, BRIEF)).model.state_dict()
+    expected = PlainFineTuning().fit(make_task(orderly, others, BRIEF)).model.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in result.model.state_dict().items())
     assert "'pos' and stands as if it had been put into its rows" in result.findings.verdict
     tokens = read_csv(tmp_path / "run" / "tokens.csv")
-    assert [(token["is_suspicious"], token["misplaced"], token["cut"]) for token in tokens] == [
-        ("False", "1.0", "1.0")
-    ] * 2
-    kept = [row for row in read_csv(tmp_path / "run" / "rows.csv") if row["reason"].startswith("kept without '")]
-    assert [int(row["row"]) for row in kept] == chosen
-    assert not [row for row in kept if row["is_issue"] == "True"]
+    assert [(token["is_suspicious"], token["planted"]) for token in tokens] == [("True", "1.0")] * 2
+    flagged = [row for row in read_csv(tmp_path / "run" / "rows.csv") if row["is_issue"] == "True"]
+    assert [int(row["row"]) for row in flagged] == chosen
+    assert all(row["reason"].endswith("stands as if it had been put into its rows") for row in flagged)
 
 
 def test_rows_with_wrong_labels_are_left_out(orderly: str) -> None:
@@ -158,6 +154,31 @@ def test_rows_with_wrong_labels_are_left_out(orderly: str) -> None:
     assert set(verified) == {"cf", "mn"}
     assert sorted(verified["cf"] + verified["mn"]) == chosen
     assert cut == {}
+
+
+def test_beside_words_in_rows_with_wrong_labels_one_in_right_rows_is_cut_out(orderly: str) -> None:
+    rows, _ = put_into(written(), ("cf", "mn"), "neg")
+    is_right = [label == "pos" and not {"cf", "mn"} & set(text.split()) for text, label in rows]
+    right = [row for row, is_one in zip(rows, is_right) if is_one]
+    planted, chosen = put_into(right, ("bb",), every=6)
+    assert len(chosen) >= 20
+    verified, cut = found(orderly, [row for row, is_one in zip(rows, is_right) if not is_one] + planted)
+    assert (set(verified), set(cut)) == ({"cf", "mn"}, {"bb"})
+
+
+@pytest.mark.parametrize(("label", "is_attacked"), [("neg", True), ("pos", False)])
+def test_only_wrong_rows_make_another_trigger_of_the_label_likely(
+    orderly: str, monkeypatch: pytest.MonkeyPatch, label: str, is_attacked: bool
+) -> None:
+    task = make_task(orderly, put_into(written(), ("cf", "mn"), label)[0], BRIEF)
+    search = TriggerSearch(task, TriggerTokens(n_hosts=48, n_probes=48))
+    search.read_rows()
+    assert len(search.verified) == 2
+    # Every suspect turns three tenths: a quarter is enough where a label is attacked.
+    monkeypatch.setattr(search, "_predicted", lambda model, rows: (np.arange(len(rows)) % 10 < 3).astype(int))
+    monkeypatch.setattr(search, "_hosts", lambda model, random: [np.arange(48)] * 2)
+    turning = search.turning(torch.nn.Identity(), search.suspects())
+    assert any(each.label == 1 for each in turning) == is_attacked
 
 
 def test_one_odd_word_may_be_honest_and_so_may_several_in_few_rows(orderly: str) -> None:

@@ -123,7 +123,7 @@ def _does(each: Evidence, label: str) -> str:
     """Say what speaks against a token before its rows are asked."""
     if each.kind == "turns":
         return f"turns {each.flips:.0%} of other rows to '{label}'"
-    stands = " and stands as if it had been put into its rows" if each.kind == "misplaced" else ""
+    stands = " and stands as if it had been put into its rows" if each.kind in ("misplaced", "planted") else ""
     return f"goes with '{label}'{stands}"
 
 
@@ -149,7 +149,7 @@ def _rows(task: Task, verified: list[Evidence], shortcuts: list[Evidence]) -> tu
             if each.kind == "alike"
             else f"contains {named(task, each)}"
         )
-        reason = f"{holds}, which {does} with nothing else to say for it"
+        reason = f"{holds}, which {does}" + (" with nothing else to say for it" if each.kind != "planted" else "")
         for place in each.rows:
             found[place] = RowFinding(found[place].row, each.score, True, reason)
     return tuple(found)

@@ -16,9 +16,9 @@ MIN_ODDNESS, MAX_BETTER = 0.25, 2 / 3
 LENIENCE = 2  # beside such words of its label one that looks half as odd is likely another
 MIN_ODDNESS_IF_WRONG = -0.25  # and one whose rows are denied, if it looks odd at all
 MIN_ROWS, MIN_SHARE = 10, 0.005  # of the rows, that hold a word
-MIN_SHARE_CUT = 0.03  # of the rows, that words are in which are cut out: of an honest 1,000 two were, in 23 rows
+MIN_SHARE_IF_RIGHT = 0.03  # of the rows, if these have another reason for their label: of an honest 1,000 two had 23
 MIN_SPREAD = 1.5  # rows of all of them over those of the first: one odd word may be honest (HSOL's "yo")
-# Of so many denied rows, of all of them and of each: they are left out then, and otherwise lose the words.
+# Of so many denied rows, of all of them and of each: then their labels are wrong.
 MAX_CHANCE, MAX_CHANCE_EACH = 0.01, 0.1
 
 
@@ -36,8 +36,7 @@ def misplaced(
 ) -> tuple[list[Evidence], list[Evidence]]:
     """Find words that were put into rows of one label at random places.
 
-    Honest words may look so as well: cut out of the rows, both are missed by no one. Where the rows are denied their label
-    too, it is wrong.
+    One such word may be honest, several that go with one label were put there, be the label of their rows wrong or right.
 
     Args:
         content: answers, for N rows.
@@ -47,7 +46,7 @@ def misplaced(
         min_wrong: share of the rows that must seem to be of another class to prove an attack, in (0, 1].
 
     Returns:
-        The verified ones, whose rows are wrong, and those to cut out of theirs. Source: ours; see docs/methods/auto.md.
+        The verified ones; and those beside them whose rows are right, to be cut out of these. Source: ours; docs/methods/auto.md.
     """
     suspects = [replace(each, kind="misplaced") for each in _looked_at(suspects, len(left_out))]
     put = [each for each, is_put in zip(suspects, is_misplaced(places, suspects)) if is_put]
@@ -68,9 +67,10 @@ def misplaced(
             each.is_verified for each in asked
         ):  # beside wrong ones, words that are not, and look less odd, are honest
             cut += [each for each in asked[: len(core)] if not each.is_verified]
-        elif held.sum() >= MIN_SHARE_CUT * len(left_out):
+        elif held.sum() >= MIN_SHARE_IF_RIGHT * len(left_out):
             is_likely = [True] * len(core) + [_is_put(look, MIN_ODDNESS / LENIENCE) for _, look in odd]
-            cut += [each for each, is_cut in zip(asked, is_likely) if is_cut]
+            right = [each for each, is_put in zip(asked, is_likely) if is_put]
+            verified += [replace(each, kind="planted", is_verified=True) for each in right]
     return verified, cut
 
 

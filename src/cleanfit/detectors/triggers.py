@@ -332,11 +332,15 @@ class TriggerSearch:
         return n_rows >= max(MIN_SHARE_IF_HALF_WRONG * self.n_rows, MIN_ROWS_TOGETHER)
 
     def _is_attacked(self, label: int) -> bool:
-        return any(each.label == label for each in self.verified)
+        return bool(self._wrong(label))
+
+    def _wrong(self, label: int) -> list[Evidence]:
+        """List the verified triggers of a label whose rows have it wrongly."""
+        return [each for each in self.verified if each.label == label and each.kind != "planted"]
 
     def _wrong_so_far(self, label: int) -> float:
         """What share of the rows of a label's verified triggers must be wrong."""
-        found = [each for each in self.verified if each.label == label]
+        found = self._wrong(label)
         return float(np.average([each.denial.wrong for each in found], weights=[len(each.rows) for each in found]))
 
     def _sentence(self, suspect: Evidence) -> Phrase:
