@@ -46,7 +46,7 @@ def misplaced(
         min_wrong: share of the rows that must seem to be of another class to prove an attack, in (0, 1].
 
     Returns:
-        The verified ones; and those beside them whose rows are right, to be cut out of these. Source: ours; docs/methods/auto.md.
+        The verified ones, and those beside them whose rows are right, to be cut out of these. Source: ours; see the page.
     """
     suspects = [replace(each, kind="misplaced") for each in _looked_at(suspects, len(left_out))]
     put = [each for each, is_put in zip(suspects, is_misplaced(places, suspects)) if is_put]
