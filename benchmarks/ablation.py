@@ -3,7 +3,7 @@
     CLEANFIT_DATA=... python benchmarks/ablation.py sst2 words [--rows 1000] [--work runs/ablation]
 
 The steps are applied one by one to the same poisoned file (dirty, 10 %; or ``none``): the openings, the marks, the rows written
-alike; then, on a model trained on all rows, the tokens that go with a label, those of them that turn
+alike, the words out of place; then, on a model trained on all rows, the tokens that go with a label, those of them that turn
 rows, those whose rows are denied their label, and those with both. For each: tokens, rows, precision, recall and seconds.
 """
 
@@ -24,6 +24,7 @@ from cleanfit.attacks import ATTACKS
 from cleanfit.attacks.base import PoisonPlan
 from cleanfit.attacks.files import Sources, poison_files
 from cleanfit.defenses.base import Defended
+from cleanfit.detectors.misplaced import misplaced
 from cleanfit.detectors.openings import verified_openings
 from cleanfit.detectors.styles import verified_marks, written_alike
 from cleanfit.detectors.suspects import Evidence
@@ -58,6 +59,7 @@ class Steps:
         labels = {each.label for each in (*opens, *marks)}
         groups = [[each for each in (*opens, *marks) if each.label == label] for label in sorted(labels)]
         self._timed("written alike", lambda: [one for group in groups for one in written_alike(search.content, group)])
+        self._timed("words out of place", lambda: _all_misplaced(search, settings.min_wrong))
         model = task.load_model()
         task.train("trained", model)
         tried = self._timed("tokens that go with a label", search.suspects)
@@ -85,6 +87,11 @@ class Steps:
         }
         print(step, self.found[step], flush=True)
         return result
+
+
+def _all_misplaced(search: TriggerSearch, min_wrong: float) -> list[Evidence]:
+    verified, cut = misplaced(search.content, search.places, search.suspects(), search.left_out, min_wrong)
+    return verified + cut
 
 
 def _denied(asked: list[Evidence]) -> list[Evidence]:

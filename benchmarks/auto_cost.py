@@ -35,7 +35,7 @@ def main() -> None:
     work = Path(given.work)
     work.mkdir(parents=True, exist_ok=True)
     train, test = cut(given.dataset, "train", given.rows, work), cut(given.dataset, "test", None, work)
-    spent = {"look": 0.0, "__init__": 0.0, "read_rows": 0.0}
+    spent = {"look": 0.0, "__init__": 0.0, "read_rows": 0.0, "read_silent": 0.0}
     for name in spent:
         setattr(TriggerSearch, name, _timed(getattr(TriggerSearch, name), name, spent))
     settings = TrainingSettings(learning_rate=given.learning_rate, precision="fp32")
