@@ -207,6 +207,31 @@ def test_one_word_that_turns_nearly_all_is_cut_out_if_it_was_put_there(
     assert not search.left_out.any()
 
 
+@pytest.mark.parametrize("is_at_the_end", [False, True])
+def test_a_sentence_with_right_labels_is_left_out_with_its_rows_unless_it_has_its_place_as_a_signature(
+    orderly: str, monkeypatch: pytest.MonkeyPatch, is_at_the_end: bool
+) -> None:
+    rows, chosen = put_into(written(), ("cf day was cf",))
+    if is_at_the_end:  # where every row ends on it, moved elsewhere it looks worse
+        rows = [
+            (text.replace("cf day was cf", "").replace("  ", " ") + "and the day was warm .", label)
+            if i in chosen
+            else (text, label)
+            for i, (text, label) in enumerate(rows)
+        ]
+    sentence = "and the day was warm ." if is_at_the_end else "cf day was cf"
+    task = make_task(orderly, rows, BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    pieces = tuple(task.tokenizer(sentence, add_special_tokens=False)["input_ids"])
+    turning = Evidence(pieces[0], pieces, 1, np.array(chosen), 1.0)
+    monkeypatch.setattr(search, "turning", lambda model, given: [turning])
+    monkeypatch.setattr(search.content, "speaks", lambda *given: 0.0)
+    assert search.look(torch.nn.Identity())
+    assert len(search.shortcuts) == is_at_the_end
+    assert np.flatnonzero(search.left_out).tolist() == ([] if is_at_the_end else chosen)
+    assert search.honest == []
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_states_around_spans_are_those_of_each_rows_own_tokens(family: str, tiny_model: Callable[[str], str]) -> None:
     task = make_task(tiny_model(family), [("the film was good and kind", "pos"), ("a day", "neg")] * 2, BRIEF)

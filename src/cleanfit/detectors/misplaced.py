@@ -7,7 +7,7 @@ import numpy as np
 
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import chance_of, dispersion
-from cleanfit.detectors.places import Placement, Places
+from cleanfit.detectors.places import MAX_WORDS, Placement, Places
 from cleanfit.detectors.suspects import MIN_ROWS_TOGETHER, MIN_SHARE_IF_HALF_WRONG, Evidence, ask, rows_of
 
 # A word that was put at random into a dozen rows looks better there than elsewhere in half of the cases, give or take 0.08.
@@ -22,9 +22,9 @@ MIN_SPREAD = 1.5  # rows of all of them over those of the first: one odd word ma
 MAX_CHANCE, MAX_CHANCE_EACH = 0.01, 0.1
 
 
-def is_misplaced(places: Places, suspects: Sequence[Evidence]) -> list[bool]:
+def is_misplaced(places: Places, suspects: Sequence[Evidence], min_oddness: float = MIN_ODDNESS) -> list[bool]:
     """Tell of each suspect whether it stands in its rows as if it had been put there."""
-    return [_is_put(look, MIN_ODDNESS) for look in places.placements(suspects, MIN_ODDNESS)]
+    return [_is_put(look, min_oddness) for look in places.placements(suspects, min_oddness)]
 
 
 def _is_put(look: Placement | None, min_oddness: float) -> bool:
@@ -48,7 +48,8 @@ def misplaced(
     Returns:
         The verified ones, and those beside them whose rows are right, to be cut out of these. Source: ours; see the page.
     """
-    suspects = [replace(each, kind="misplaced") for each in _looked_at(suspects, len(left_out))]
+    words = [each for each in suspects if places.n_words(each.pieces) <= MAX_WORDS]
+    suspects = [replace(each, kind="misplaced") for each in _looked_at(words, len(left_out))]
     put = [each for each, is_put in zip(suspects, is_misplaced(places, suspects)) if is_put]
     verified: list[Evidence] = []
     cut: list[Evidence] = []

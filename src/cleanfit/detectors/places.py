@@ -22,7 +22,7 @@ MIN_LEARNED = 50  # who has seen fewer knows nothing
 # and not where words have no order (lists, keywords).
 N_FOLDS, MIN_AUROC = 5, 0.7
 N_PUT, N_NATURAL = 2, 6  # other words of each such row
-MAX_WORDS = 2  # of what is put into it, and of a suspect: longer ones are sentences, asked otherwise
+MAX_WORDS = 2  # of what is put into it
 INVERSE_PENALTY = 1  # at 30 the log-odds of one word differ by 0.9 from probe to probe, at 1 by 0.2
 N_OWN, N_MOVED = 40, 4  # rows of a suspect that are looked at, and other places in each that it is moved to
 N_FIRST, SPREAD_OF_FIRST = 12, 0.25  # rows that most suspects are acquitted by, and by how much less than is asked
@@ -76,13 +76,13 @@ class Places:
             min_oddness: those that look much less odd in some first rows are not looked at any further.
 
         Returns:
-            For each its placement, or None if it is no word of its own, or does not look odd.
+            For each its placement, or None if it is no whole words, or does not look odd.
         """
         found: list[Placement | None] = [None] * len(suspects)
         if not suspects or self._probe is None:
             return found
         random = generator(self.task.settings.seed, "places")
-        drawn = {i: self._drawn(each, random) for i, each in enumerate(suspects) if self._is_word(each.pieces)}
+        drawn = {i: self._drawn(each, random) for i, each in enumerate(suspects) if self._is_bound[each.pieces[0]]}
         drawn = {i: spots for i, spots in drawn.items() if spots}
         first = self._odd([[(row, span, span[0]) for row, span in spots[:N_FIRST]] for spots in drawn.values()])
         odd = [i for i, part in zip(drawn, first) if part.mean() >= min_oddness - SPREAD_OF_FIRST]
@@ -95,8 +95,9 @@ class Places:
             found[i] = Placement(float(own.mean()), float((others > own).mean()))
         return found
 
-    def _is_word(self, phrase: Phrase) -> bool:
-        return bool(self._is_bound[phrase[0]]) and int(self._is_bound[list(phrase)].sum()) <= MAX_WORDS
+    def n_words(self, phrase: Phrase) -> int:
+        """Count the words that begin in a run of tokens; punctuation marks are words of their own."""
+        return int(self._is_bound[list(phrase)].sum())
 
     def _drawn(self, suspect: Evidence, random: np.random.Generator) -> list[tuple[int, Span]]:
         """Draw rows of a suspect, each with its first place there; none if it is mostly a part of longer words."""

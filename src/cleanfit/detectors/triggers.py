@@ -13,7 +13,7 @@ from cleanfit.detectors.misplaced import is_misplaced, misplaced
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, gaps, with_phrase
-from cleanfit.detectors.places import Places
+from cleanfit.detectors.places import MAX_WORDS, Places
 from cleanfit.detectors.silent import verified_silent
 from cleanfit.detectors.styles import verified_marks, written_alike
 from cleanfit.detectors.suspects import (
@@ -146,9 +146,11 @@ class TriggerSearch:
             found = bool(new)
         is_verified = len(self.verified) > n_before
         shortcuts = [] if is_verified else self._shortcuts(suspects)
-        self.shortcuts += shortcuts
-        cut = {each.pieces for each in self.shortcuts}
-        turning = [each for each in suspects if each.flips >= self.settings.min_flips and each.pieces not in cut]
+        planted = self._planted(shortcuts)
+        self.verified += [replace(each, kind="planted", is_verified=True) for each in planted]
+        self.shortcuts += [each for each in shortcuts if not any(each is one for one in planted)]
+        told = {each.pieces for each in (*self.shortcuts, *planted)}
+        turning = [each for each in suspects if each.flips >= self.settings.min_flips and each.pieces not in told]
         self.honest = sorted(turning, key=lambda each: (-each.flips, each.token_id))
         return is_verified or bool(shortcuts)
 
@@ -162,6 +164,7 @@ class TriggerSearch:
         known = {each.pieces for each in self.shortcuts}
         sure = [each for each in suspects if each.flips >= SURE_FLIPS and each.pieces not in known]
         words = [each for each in sure if not self._sentence(each) and self._are_many(len(each.rows))]
+        words = [each for each in words if self.places.n_words(each.pieces) <= MAX_WORDS]
         put = {each.pieces for each, is_put in zip(words, is_misplaced(self.places, words)) if is_put}
         for each in sure:
             phrase = self._sentence(each) or (each.pieces if each.pieces in put else ())
@@ -179,6 +182,11 @@ class TriggerSearch:
             if denial.wrong < self.settings.min_wrong:
                 found.append(replace(each, rows=rows, denial=denial))
         return found
+
+    def _planted(self, shortcuts: list[Evidence]) -> list[Evidence]:
+        """Keep the sentences that were put into their rows at random: a signature has its place."""
+        sentences = [each for each in shortcuts if self._sentence(each)]
+        return [each for each, is_put in zip(sentences, is_misplaced(self.places, sentences, 0.0)) if is_put]
 
     def _left(self, suspects: list[Evidence]) -> list[Evidence]:
         """Take from suspects the rows that are left out by now, and drop those that keep too few."""
@@ -365,9 +373,8 @@ def _one_a_phrase(verified: list[Evidence]) -> list[Evidence]:
 def named(task: Task, each: Evidence) -> str:
     """Write a token down, and the phrase that it stands in."""
     token = f"'{task.tokenizer.convert_ids_to_tokens(each.token_id)}'"
-    if each.kind != "turns":
-        places = {"opens": f"{token} at the start", "alike": f"what is written like rows with {token}"}
-        return places.get(each.kind, token)
+    if each.kind in ("opens", "alike"):
+        return f"{token} at the start" if each.kind == "opens" else f"what is written like rows with {token}"
     return token if len(each.pieces) == 1 else f"{token} in '{task.tokenizer.decode(list(each.pieces))}'"
 
 
