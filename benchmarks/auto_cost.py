@@ -38,7 +38,7 @@ def main() -> None:
     spent = {"look": 0.0, "__init__": 0.0, "read_rows": 0.0, "read_silent": 0.0}
     for name in spent:
         setattr(TriggerSearch, name, _timed(getattr(TriggerSearch, name), name, spent))
-    settings = TrainingSettings(learning_rate=given.learning_rate, precision="fp32")
+    settings = TrainingSettings(learning_rate=given.learning_rate)
     result = fit(Inputs(train, test=test), settings=settings)
     trained = result.audit["seconds"]["trained"]
     looked = sum(spent.values())
