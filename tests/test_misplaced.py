@@ -260,3 +260,14 @@ def test_rows_as_long_as_a_model_reads_are_learned_from_as_well(orderly: str) ->
     (look,) = Places(Content(task, seen)).placements([suspect(task, seen, "cf")], -9.0)
     assert look
     assert look.oddness > 0.25
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_begin_where_each_kind_of_tokenizer_says_so(family: str, tiny_model: Callable[[str], str]) -> None:
+    task = make_task(tiny_model(family), [("a good day", "pos"), ("a bad day", "neg")] * 2, BRIEF)
+    places = Places(Content(task, Occurrences.of(task.rows, len(task.tokenizer))))
+
+    def n_words(text: str) -> int:
+        return places.n_words(tuple(task.tokenizer(text, add_special_tokens=False)["input_ids"]))
+
+    assert n_words("the staff was quick and cfcf") - n_words("the staff") == 4

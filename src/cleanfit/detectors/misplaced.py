@@ -46,7 +46,7 @@ def misplaced(
         min_wrong: share of the rows that must seem to be of another class to prove an attack, in (0, 1].
 
     Returns:
-        The verified ones, and those beside them whose rows are right, to be cut out of these. Source: ours; see the page.
+        The verified ones, and those beside them whose rows are right, to be cut out. Source: ours; docs/methods/auto.md.
     """
     words = [each for each in suspects if places.n_words(each.pieces) <= MAX_WORDS]
     suspects = [replace(each, kind="misplaced") for each in _looked_at(words, len(left_out))]
@@ -64,9 +64,8 @@ def misplaced(
         odd = [(each, look) for each, look in zip(others, looks) if _is_put(look, MIN_ODDNESS_IF_WRONG)]
         asked = _asked(content, core + [each for each, _ in odd], held, left_out, min_wrong)
         verified += [each for each in asked if each.is_verified]
-        if any(
-            each.is_verified for each in asked
-        ):  # beside wrong ones, words that are not, and look less odd, are honest
+        if any(each.is_verified for each in asked):
+            # Beside wrong ones, words that are not, and look less odd, are honest.
             cut += [each for each in asked[: len(core)] if not each.is_verified]
         elif held.sum() >= MIN_SHARE_IF_RIGHT * len(left_out):
             is_likely = [True] * len(core) + [_is_put(look, MIN_ODDNESS / LENIENCE) for _, look in odd]

@@ -62,9 +62,9 @@ class Places:
         self._tokens = self.task.rows.with_format(None)
         n_tokens = len(self.task.tokenizer)
         pieces = self.task.tokenizer.convert_ids_to_tokens(list(range(n_tokens)))
-        is_start = np.array([str(piece).startswith(("Ġ", "▁")) for piece in pieces])
-        if not is_start.any():  # WordPiece marks what goes on, not what begins
-            is_start = np.array([not str(piece).startswith("##") for piece in pieces])
+        begins = np.array([str(piece).startswith(("Ġ", "▁")) for piece in pieces])
+        goes_on = np.array([str(piece).startswith("##") for piece in pieces])  # WordPiece marks what goes on
+        is_start = begins if begins.sum() > goes_on.sum() else ~goes_on
         self._is_special = np.isin(np.arange(n_tokens), self.task.tokenizer.all_special_ids)
         self._is_bound = is_start | self._is_special
 
