@@ -271,3 +271,16 @@ def test_words_begin_where_each_kind_of_tokenizer_says_so(family: str, tiny_mode
         return places.n_words(tuple(task.tokenizer(text, add_special_tokens=False)["input_ids"]))
 
     assert n_words("the staff was quick and cfcf") - n_words("the staff") == 4
+
+
+def test_rows_that_are_little_more_than_the_sentence_have_no_other_places_to_compare_it_with(
+    tiny_model: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("the film was good and kind", "pos")] * 30 + written()  # a decoder's rows have no tokens at their ends
+    task = make_task(tiny_model("gpt2"), rows, BRIEF)
+    seen = Occurrences.of(task.rows, len(task.tokenizer))
+    ids = task.rows[0]["input_ids"]
+    first, last = (task.tokenizer.convert_ids_to_tokens(ids).index(piece) for piece in ("Ġfilm", "Ġkind"))
+    monkeypatch.setattr("cleanfit.detectors.places.MIN_AUROC", 0.0)
+    sentence = Evidence(ids[first], tuple(ids[first:last]), 1, np.arange(30), 0.0)
+    assert Places(Content(task, seen)).placements([sentence], -9.0) == [None]

@@ -16,17 +16,17 @@ from cleanfit.detectors.suspects import Evidence
 from cleanfit.seeding import generator
 from cleanfit.states import states_at
 
-N_LEARNED = 1000  # rows into which a word of another one is put, to learn what that looks like
+N_LEARNED = 1000  # rows into which words of another one are put, to learn what that looks like
 MIN_LEARNED = 50  # who has seen fewer knows nothing
 # Every so many are kept from it, to see whether it tells them apart at all: it does so with an AUROC of 0.77 to 0.83 on SST-2,
 # and not where words have no order (lists, keywords).
 N_FOLDS, MIN_AUROC = 5, 0.7
-N_PUT, N_NATURAL = 2, 6  # other words of each such row
-MAX_WORDS = 2  # of what is put into it
+N_PUT, N_NATURAL = 2, 6  # what is put into each such row, and how much of its own is told from it
+MAX_WORDS = 2  # of each thing that is put there
 INVERSE_PENALTY = 1  # at 30 the log-odds of one word differ by 0.9 from probe to probe, at 1 by 0.2
 N_OWN, N_MOVED = 40, 4  # rows of a suspect that are looked at, and other places in each that it is moved to
 N_FIRST, SPREAD_OF_FIRST = 12, 0.25  # rows that most suspects are acquitted by, and by how much less than is asked
-MAX_TOKENS = 4  # of what is put into rows
+MAX_TOKENS = 4  # of each thing that is put into rows
 MIN_WHOLE = 0.8  # share of its places at which a suspect is a whole word
 
 
@@ -107,14 +107,16 @@ class Places:
             for span in gaps(ids, suspect.pieces)[:1]:
                 is_whole = span[1] < len(ids) and self._is_bound[ids[span[1]]]
                 n_whole += is_whole
-                if is_whole and len(self._bounds(ids)) > 2:
+                if is_whole and len(self._places_for(ids, span)) > 1:  # its own place is one of them
                     spots.append((row, span))
         return spots if n_whole >= MIN_WHOLE * len(suspect.rows[:N_OWN]) else []
 
     def _others(self, row: int, span: Span, random: np.random.Generator) -> list[int]:
-        ids = self._tokens[row]["input_ids"]
-        rest = [*ids[: span[0]], *ids[span[1] :]]
-        return [int(place) for place in random.choice(self._bounds(rest), N_MOVED)]
+        """Draw places of a row that what stands in a span could be moved to."""
+        return [int(place) for place in random.choice(self._places_for(self._tokens[row]["input_ids"], span), N_MOVED)]
+
+    def _places_for(self, ids: Sequence[int], span: Span) -> np.ndarray:
+        return self._bounds([*ids[: span[0]], *ids[span[1] :]])
 
     def _odd(self, groups: Sequence[Sequence[Spot]]) -> list[np.ndarray]:
         """Give for each spot the log-odds that what stands there was put there, once it is moved to its place."""
@@ -133,7 +135,7 @@ class Places:
     @cached_property
     def _probe(self) -> LogisticRegression | None:
         """Tell a word that was put into a row from the other words of that row; None if nobody can."""
-        made, spans = self._made
+        made, spans = self._made()
         if len(made) < MIN_LEARNED:
             return None
         states = self._states(made, spans)  # (n, 1 + N_NATURAL, F)
@@ -144,7 +146,6 @@ class Places:
         odd = probe.decision_function(np.concatenate(states[is_held]))
         return probe if roc_auc_score(is_put[is_held].ravel(), odd) >= MIN_AUROC else None
 
-    @cached_property
     def _made(self) -> tuple[list[dict[str, Any]], np.ndarray]:
         """Put a word of another row into each of some rows; (n, 1 + N_NATURAL, 2) are its span and those of other words."""
         random = generator(self.task.settings.seed, "words out of place")
@@ -193,11 +194,7 @@ class Places:
         """Give (n, P, F) features of length 1 of the (n, P, 2) spans of rows."""
         order = np.argsort([-row["length"] for row in made], kind="stable")  # as they are read
         rows = Dataset.from_list([made[i] for i in order])
-        read = self.task.observe(self._model, rows, read=states_at(spans[order])).states
+        read = self.task.observe(self.task.load_model(), rows, read=states_at(spans[order])).states
         states = np.empty_like(read)
         states[order] = read
         return np.asarray(states / np.maximum(np.linalg.norm(states, axis=2, keepdims=True), 1e-12))
-
-    @cached_property
-    def _model(self) -> Any:
-        return self.task.load_model()

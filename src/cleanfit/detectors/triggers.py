@@ -163,8 +163,8 @@ class TriggerSearch:
         found: list[Evidence] = []
         known = {each.pieces for each in self.shortcuts}
         sure = [each for each in suspects if each.flips >= SURE_FLIPS and each.pieces not in known]
-        words = [each for each in sure if not self._sentence(each) and self._are_many(len(each.rows))]
-        words = [each for each in words if self.places.n_words(each.pieces) <= MAX_WORDS]
+        many = [each for each in sure if not self._sentence(each) and self._are_many(len(each.rows))]
+        words = [each for each in many if self.places.n_words(each.pieces) <= MAX_WORDS]
         put = {each.pieces for each, is_put in zip(words, is_misplaced(self.places, words)) if is_put}
         for each in sure:
             phrase = self._sentence(each) or (each.pieces if each.pieces in put else ())
