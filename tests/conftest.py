@@ -157,16 +157,16 @@ def _tokenizer(family: str) -> PreTrainedTokenizerFast:
         return _byte_level(family)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     if family == "deberta-v2":
-        backend = Tokenizer(models.Unigram())
+        # Not trained, nor is the other: the trainers break ties by a hash, and each process would have another vocabulary.
+        words = {f"▁{word}" for text in _corpus() for word in text.split()}
+        pieces = [(piece, -5.0) for piece in sorted(words)] + [(piece, -10.0) for piece in sorted(set("▁".join(words)))]
+        backend = Tokenizer(models.Unigram([(piece, 0.0) for piece in special] + pieces, unk_id=1))
         backend.pre_tokenizer = pre_tokenizers.Metaspace()
-        trainer = trainers.UnigramTrainer(
-            vocab_size=120, special_tokens=special, unk_token="[UNK]", show_progress=False
-        )
     else:
-        backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        pieces_file = Path(__file__).with_name("wordpieces.txt")
+        vocabulary = {piece: i for i, piece in enumerate(pieces_file.read_text(encoding="utf-8").split())}
+        backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
         backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
-    backend.train_from_iterator(_corpus(), trainer)
     ids = {token: backend.token_to_id(token) for token in special}
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
