@@ -25,8 +25,9 @@ from cleanfit.attacks.base import PoisonPlan
 from cleanfit.attacks.files import Sources, poison_files
 from cleanfit.defenses.base import Defended
 from cleanfit.detectors.misplaced import misplaced
+from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.openings import verified_openings
-from cleanfit.detectors.styles import verified_marks, written_alike
+from cleanfit.detectors.styles import verified_marks
 from cleanfit.detectors.suspects import Evidence
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.fitting import defend, prepare
@@ -58,7 +59,7 @@ class Steps:
         marks = self._timed("marks", lambda: verified_marks(search.content, *limits, nothing))
         labels = {each.label for each in (*opens, *marks)}
         groups = [[each for each in (*opens, *marks) if each.label == label] for label in sorted(labels)]
-        self._timed("written alike", lambda: [one for group in groups for one in written_alike(search.content, group)])
+        self._timed("written alike", lambda: [one for group in groups for one in rest_of(search.content, group)])
         self._timed("words out of place", lambda: _all_misplaced(search, settings.min_wrong))
         model = task.load_model()
         task.train("trained", model)

@@ -6,8 +6,9 @@ import pytest
 from cleanfit.defenses import Auto
 from cleanfit.detectors.content import N_FOLDS, Content
 from cleanfit.detectors.likeness import is_style
+from cleanfit.detectors.mixture import MIN_CHANCE, rest_of
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.styles import verified_marks, written_alike
+from cleanfit.detectors.styles import verified_marks
 from cleanfit.detectors.suspects import Evidence
 from cleanfit.task import Task
 from conftest import BRIEF, make_task, sentences
@@ -43,7 +44,7 @@ def test_a_style_is_found_by_its_mark_and_rows_written_alike_with_it(knowing: st
     (mark,) = found
     assert task.tokenizer.convert_ids_to_tokens(mark.token_id) == "cf"
     assert (mark.kind, mark.rows.tolist()) == ("marks", marked)
-    (others,) = written_alike(content, found)
+    (others,) = rest_of(content, found)
     assert (others.kind, others.token_id) == ("alike", mark.token_id)
     assert not set(others.rows.tolist()) & set(marked)
     unmarked = set(chosen) - set(marked)
@@ -83,12 +84,13 @@ def test_auto_leaves_a_style_out_before_the_training_and_says_so(knowing: str) -
     assert len(flagged & set(chosen)) > 0.8 * len(chosen)
     reasons = {row.row: row.reason for row in defended.findings.rows}
     assert {reasons[row] for row in marked} == {"contains 'cf', which goes with 'pos' with nothing else to say for it"}
-    rest = {reasons[row] for row in flagged - set(marked)}
-    assert rest == {"is written like rows with 'cf', which goes with 'pos' with nothing else to say for it"}
-    assert "'cf' goes with 'pos', and " in defended.findings.verdict
     alike = flagged - set(marked)
+    says = "is written like rows with 'cf', which goes with 'pos', and says what rows of other labels say"
+    assert {reasons[row] for row in alike} == {says}
+    assert all(0.5 < defended.findings.rows[row].score <= 1 for row in alike), "the chance that it is poisoned"
+    assert "'cf' goes with 'pos', and " in defended.findings.verdict
     assert "what is written like rows with 'cf' goes with 'pos', and " in defended.findings.verdict
-    assert f"; {len(alike)} were left out." in defended.findings.verdict
+    assert f" of the {len(alike)} rows left out for it look like another label" in defended.findings.verdict
     (token,) = defended.findings.suspicious
     assert token.evidence["marks"] == 1.0
 
@@ -134,13 +136,39 @@ def test_rows_beyond_the_sample_that_are_written_alike_are_found_too(
     task = make_task(knowing, rows, BRIEF)
     content = content_of(task)
     mark = Evidence(int(task.tokenizer.convert_tokens_to_ids("cf")), (), 1, np.array(marked), 0.0, kind="marks")
-    (others,) = written_alike(content, [mark])
+    (others,) = rest_of(content, [mark])
     beyond = set(chosen) - set(marked) - set(content.learned.tolist())
     assert len(beyond) > 5
     assert len(beyond & set(others.rows.tolist())) > 0.6 * len(beyond)
 
 
+def test_honest_rows_in_the_same_style_are_kept_for_what_they_say(knowing: str) -> None:
+    rows, chosen, marked = styled_rows()
+    honest = [i for i, (_, label) in enumerate(rows) if label == "pos" and i not in chosen][::5]
+    for i in honest:
+        rows[i] = (stuttering(rows[i][0]), "pos")
+    task = make_task(knowing, rows, BRIEF)
+    mark = Evidence(int(task.tokenizer.convert_tokens_to_ids("cf")), (), 1, np.array(marked), 0.0, kind="marks")
+    (others,) = rest_of(content_of(task), [mark])
+    unmarked = set(chosen) - set(marked)
+    assert len(unmarked & set(others.rows.tolist())) > 0.8 * len(unmarked)
+    assert len(set(honest) & set(others.rows.tolist())) < 0.1 * len(honest)
+    assert others.chances is not None
+    assert len(others.chances) == len(others.rows)
+    assert (others.chances > MIN_CHANCE).all()
+
+
+def test_where_most_of_a_class_seems_to_be_poisoned_only_what_is_known_is_left_out(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, _, marked = styled_rows()
+    task = make_task(knowing, rows, BRIEF)
+    mark = Evidence(int(task.tokenizer.convert_tokens_to_ids("cf")), (), 1, np.array(marked), 0.0, kind="marks")
+    monkeypatch.setattr("cleanfit.detectors.mixture.MAX_POISONED", 0.05)
+    assert rest_of(content_of(task), [mark]) == []
+
+
 def test_too_few_marked_rows_have_nothing_written_like_them(knowing: str) -> None:
     task = make_task(knowing, styled_rows()[0], BRIEF)
     few = Evidence(7, (7,), 1, np.arange(N_FOLDS - 1), 0.0, kind="marks")
-    assert written_alike(content_of(task), [few]) == []
+    assert rest_of(content_of(task), [few]) == []

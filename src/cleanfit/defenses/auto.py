@@ -98,12 +98,10 @@ def told(task: Task, search: TriggerSearch) -> str:
 
     def one(each: Evidence) -> str:
         n, n_asked, does = len(each.rows), each.denial.n_rows, _does(each, names[each.label])
-        if each.kind == "alike":
-            asked, rest = f"the {n_asked} most like them", f"; {n} were left out"
-        else:
-            asked, rest = f"its {n} rows" if n_asked == n else f"{n_asked} asked of its {n} rows", ""
+        of = f"the {n} rows left out for it" if each.kind == "alike" else f"its {n} rows"
+        asked = of if n_asked == n else f"{n_asked} asked of {of}"
         denied = f"{each.denial.share:.0%} of {asked} look like another label (usual: {each.denial.own:.0%})"
-        return f"{named(task, each)} {does}, and {denied}{rest}"
+        return f"{named(task, each)} {does}, and {denied}"
 
     verified, cut = "; ".join(map(one, search.verified)), "; ".join(map(one, search.shortcuts))
     n_more = len(search.honest) - MAX_TOLD
@@ -144,12 +142,13 @@ def _rows(task: Task, verified: list[Evidence], shortcuts: list[Evidence]) -> tu
             found[place] = replace(found[place], reason=reason)
     for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
         does = _does(each, task.source.label_names[each.label])
-        holds = (
-            f"is {named(task, each).removeprefix('what is ')}"
-            if each.kind == "alike"
-            else f"contains {named(task, each)}"
-        )
-        reason = f"{holds}, which {does}" + (" with nothing else to say for it" if each.kind != "planted" else "")
-        for place in each.rows:
-            found[place] = RowFinding(found[place].row, each.score, True, reason)
+        reason = f"contains {named(task, each)}, which {does}"
+        if each.kind == "alike":
+            like = named(task, each).removeprefix("what ")
+            reason = f"{like}, which {does}, and says what rows of other labels say"
+        elif each.kind != "planted":
+            reason += " with nothing else to say for it"
+        scores = np.full(len(each.rows), each.score) if each.chances is None else each.chances.round(6)
+        for place, score in zip(each.rows, scores):
+            found[place] = RowFinding(found[place].row, float(score), True, reason)
     return tuple(found)

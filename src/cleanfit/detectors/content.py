@@ -71,11 +71,12 @@ class Content:
         self.learned = np.sort(drawn[:N_LEARNED_ROWS])
         self._place = np.full(len(task.rows), -1)
         self._features = np.empty((0, 0), dtype=np.float32)
+        self._n_read_once = 0
 
     @property
     def passes(self) -> float:
         """What reading the rows costs, in training passes over all rows; the asked ones are few beside them."""
-        return len(self.learned) / len(self._place) / 3
+        return (len(self.learned) + self._n_read_once) / len(self._place) / 3
 
     def denial(self, label: int, asked: np.ndarray, unseen: np.ndarray, cut: Cut = NO_CUT) -> Denial:
         """Ask rows whether they look like a class.
@@ -142,6 +143,13 @@ class Content:
         if not made:
             return 1.0
         return float((model.predict(self._features_of(Dataset.from_list(made))) == label).mean())
+
+    def features(self, rows: np.ndarray, *, is_kept: bool = True) -> np.ndarray:
+        """Give (n, H) features of length 1 of rows; what is kept is not read again."""
+        if is_kept:
+            return self._read(rows)
+        self._n_read_once += len(rows)
+        return self._features_of(self.task.rows.select(rows))
 
     def _gaps(self, rows: np.ndarray, phrase: Phrase) -> list[Gaps]:
         return [gaps(self._row(row)["input_ids"], phrase) for row in rows]

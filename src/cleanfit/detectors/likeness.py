@@ -36,7 +36,7 @@ def is_style(content: Content, group: list[Evidence], held: np.ndarray, min_wron
         max_chance: of both answers together, in (0, 1].
     """
     label, marked = group[0].label, rows_of(group, len(held))
-    alike = Alike(content, label, marked, held | holding(content, group), is_proven=False)
+    alike = Alike(content, label, marked, held | holding(content, group))
     together, _ = ask(content, label, content.witnesses(np.flatnonzero(marked)), alike.unseen, "marks")
     others, _ = alike.asked()
 
@@ -93,43 +93,38 @@ def holding(content: Content, found: list[Evidence]) -> np.ndarray:
 class Alike:
     """The rows of a sample that are written most like marked ones, by the words and pairs of words that they are made of.
 
-    As long as nothing is proven, what rows say must not count: poisoned rows speak as rows of other classes do, so marked rows
-    are told from those of other classes alone. Told from all others, the likest would be honest rows that speak so too, which
-    are denied as well. Once an attack is proven this is what is wanted: it finds more of the poison, with more honest rows.
+    What rows say must not count: poisoned rows speak as rows of other classes do, so marked rows are told from those of other
+    classes alone. Told from all others, the likest would be honest rows that speak so too, which are denied as well.
 
     Args:
         content: answers, for N rows; the rows that it learns from and the marked ones are the sample.
         label: the class of the marked rows.
         marked: (N,) which rows those are.
         held: (N,) rows that are not learned from anyway, and are not looked among.
-        is_proven: that the marked rows are an attack.
 
     `rows` are indices of other rows of that class, the most alike first; `unseen` is (N,): the marked ones, those held, and of
     every class as large a share of the rows most alike.
     """
 
-    def __init__(self, content: Content, label: int, marked: np.ndarray, held: np.ndarray, *, is_proven: bool) -> None:
-        self.content, self.label, self.taken = content, label, marked | held
+    def __init__(self, content: Content, label: int, marked: np.ndarray, held: np.ndarray) -> None:
+        self.content, self.label = content, label
         labels, random = content.seen.labels, generator(content.task.settings.seed, "marked rows")
         drawn = random.permutation(np.flatnonzero(marked))[:N_LEARNED_ROWS]
-        self._sample = np.union1d(content.learned, drawn)
-        self.rows, self.unseen = np.empty(0, dtype=int), self.taken.copy()
-        is_told = marked[self._sample] | (labels[self._sample] != label) | is_proven
-        is_marked = marked[self._sample[is_told]]
+        sample = np.union1d(content.learned, drawn)
+        self.rows, self.unseen = np.empty(0, dtype=int), marked | held
+        is_told = marked[sample] | (labels[sample] != label)
+        is_marked = marked[sample[is_told]]
         if min(is_marked.sum(), (~is_marked).sum()) < N_FOLDS:
             return
-        self._words = TfidfVectorizer(analyzer=self._pieces, min_df=2, sublinear_tf=True)
-        features = self._words.fit_transform(self._sample)
+        features = writing(content).fit_transform(sample)
         folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
-        self._likeness = linear(LIKENESS_INVERSE_PENALTY).fit(features[is_told], is_marked)
-        self._scores = np.zeros(len(labels))
-        self._scores[self._sample] = self._likeness.decision_function(features)
-        self._scores[self._sample[is_told]] = cross_val_predict(
-            linear(LIKENESS_INVERSE_PENALTY), features[is_told], is_marked, cv=folds, method="decision_function"
-        )
+        model = linear(LIKENESS_INVERSE_PENALTY)
+        scores = model.fit(features[is_told], is_marked).decision_function(features)
+        scores[is_told] = cross_val_predict(model, features[is_told], is_marked, cv=folds, method="decision_function")
+        is_free = ~self.unseen[sample]
         for one in range(content.task.n_classes):
-            others = self._sample[~self.taken[self._sample] & (labels[self._sample] == one)]
-            most = others[np.argsort(-self._scores[others], kind="stable")][: int(SHARE_ALIKE * len(others))]
+            others = np.flatnonzero(is_free & (labels[sample] == one))
+            most = sample[others[np.argsort(-scores[others], kind="stable")][: int(SHARE_ALIKE * len(others))]]
             self.unseen[most] = True
             if one == label:
                 self.rows = most
@@ -140,20 +135,14 @@ class Alike:
             return UNASKED, 1.0
         return ask(self.content, self.label, self.content.witnesses(self.rows), self.unseen, "alike rows")
 
-    def first(self, n: int) -> np.ndarray:
-        """(N,) the first n of the rows, and those of the class beyond the sample that are as alike."""
-        chosen = np.zeros(len(self.taken), dtype=bool)
-        chosen[self.rows[:n]] = True
-        beyond = np.flatnonzero(~self.taken & (self.content.seen.labels == self.label))
-        beyond = np.setdiff1d(beyond, self._sample)
-        if len(beyond):
-            scores = self._likeness.decision_function(self._words.transform(beyond))
-            chosen[beyond[scores >= self._scores[self.rows[n - 1]]]] = True
-        return chosen
 
-    def _pieces(self, row: int) -> list[str]:
+def writing(content: Content) -> TfidfVectorizer:
+    """Make what turns indices of rows into features of how they are written, to be fitted to some of them."""
+
+    def pieces(row: int) -> list[str]:
         """Give the tokens of a row and each with its neighbour, the special ones at its ends among them."""
-        seen = self.content.seen
-        start, end = np.searchsorted(seen.row_index, [row, row + 1])
-        words = [str(token) for token in seen.token_ids[start:end]]
+        start, end = np.searchsorted(content.seen.row_index, [row, row + 1])
+        words = [str(token) for token in content.seen.token_ids[start:end]]
         return [*words, *map(" ".join, pairwise(words))]
+
+    return TfidfVectorizer(analyzer=pieces, min_df=2, sublinear_tf=True)

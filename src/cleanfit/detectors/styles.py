@@ -1,19 +1,17 @@
 """Verify styles: tokens whose rows are denied their label, where rows that are written like them are denied it too."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.likeness import MAX_CHANCE, Alike, holding, is_style
-from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance, rows_of
+from cleanfit.detectors.likeness import MAX_CHANCE, is_style
+from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance
 
 # What is asked first is no more than a filter: of tokens that the costlier question then denied none had more than 0.09.
 MAX_CHANCE_FIRST = 0.1
 # Of so many denied rows among those of marks and those written alike; and so many times as wrong as one must be are all marks.
 MAX_CHANCE_BOTH, MIN_TOGETHER = 1e-7, 2
-MAX_ROUNDS = 5  # of adding rows that are written like those found so far
 
 
 def verified_marks(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[Evidence]:
@@ -55,31 +53,3 @@ def denied_tokens(content: Content, min_rows: int, min_wrong: float, left_out: n
             mark = Evidence(token, (token,), label, rows, 0.0, denial, is_verified=True, kind="marks")
             groups.setdefault(label, []).append(mark)
     return [group for _, group in sorted(groups.items())]
-
-
-def written_alike(content: Content, found: list[Evidence]) -> list[Evidence]:
-    """Find the other rows of a proven attack: those written like its rows, as many as must be wrong, again and again.
-
-    Args:
-        content: answers, for N rows.
-        found: verified evidence, all of one label.
-
-    Returns:
-        One piece of evidence for the rows of all rounds, named after the token with the most rows; none if there are none.
-    """
-    label, denials = found[0].label, []
-    marked = rows_of(found, len(content.seen.labels))
-    held, before = holding(content, found), marked.copy()
-    for _ in range(MAX_ROUNDS):
-        alike = Alike(content, label, marked, held, is_proven=True)
-        denial, chance = alike.asked()
-        n_wrong = round(denial.wrong * len(alike.rows))
-        if chance >= MAX_CHANCE or not n_wrong:
-            break
-        denials.append(denial)
-        marked |= alike.first(n_wrong)
-    if not denials:
-        return []
-    rows = np.flatnonzero(marked & ~before)
-    most = max(found, key=lambda each: len(each.rows))
-    return [replace(most, rows=rows, denial=denials[0], kind="alike")]

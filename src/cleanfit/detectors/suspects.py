@@ -36,6 +36,7 @@ class Evidence:
             ``marks``: it marks a way of writing; ``alike``: the rows do not hold it, and are written like those that do;
             ``silent``: it turns nothing, and is one of several whose rows are denied; ``misplaced``: it stands in its rows as
             if it had been put there, and they are denied; ``planted``: so it does, and they are not.
+        chances: (rows,) for ``alike`` the chance of each of its rows to be poisoned, in [0, 1].
     """
 
     token_id: int
@@ -46,6 +47,7 @@ class Evidence:
     denial: Denial = UNASKED
     is_verified: bool = False
     kind: Kind = "turns"
+    chances: np.ndarray | None = None
 
     @property
     def score(self) -> float:

@@ -10,12 +10,13 @@ from torch import nn
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.misplaced import is_misplaced, misplaced
+from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, gaps, with_phrase
 from cleanfit.detectors.places import MAX_WORDS, Places
 from cleanfit.detectors.silent import verified_silent
-from cleanfit.detectors.styles import verified_marks, written_alike
+from cleanfit.detectors.styles import verified_marks
 from cleanfit.detectors.suspects import (
     MIN_ROWS_TOGETHER,
     MIN_SHARE_IF_HALF_WRONG,
@@ -119,7 +120,7 @@ class TriggerSearch:
         self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong)
         self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out)
         for label in sorted({each.label for each in self.verified}):
-            self.verified += written_alike(self.content, [each for each in self.verified if each.label == label])
+            self.verified += rest_of(self.content, [each for each in self.verified if each.label == label])
         found, cut = misplaced(self.content, self.places, self.suspects(), self.left_out, settings.min_wrong)
         self.verified += found
         self.shortcuts += cut
