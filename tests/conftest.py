@@ -11,6 +11,8 @@ import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    BartConfig,
+    BartForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     DebertaV2Config,
@@ -33,6 +35,7 @@ from cleanfit.task import Task
 
 torch.set_num_threads(1)  # models this small gain nothing from threads, and lose much where cores are busy
 
+PART_SIZES = {"layers": 2, "attention_heads": 2, "ffn_dim": 64}
 FAMILIES = ("bert", "roberta", "distilbert", "deberta-v2", "gpt2")
 
 GOOD = ("good", "great", "fine", "lovely", "warm", "bright", "kind", "quick")
@@ -153,7 +156,7 @@ def _corpus() -> list[str]:
 
 
 def _tokenizer(family: str) -> PreTrainedTokenizerFast:
-    if family in ("roberta", "gpt2"):
+    if family in ("roberta", "bart", "gpt2"):
         return _byte_level(family)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     if family == "deberta-v2":
@@ -184,7 +187,7 @@ def _tokenizer(family: str) -> PreTrainedTokenizerFast:
 
 
 def _byte_level(family: str) -> PreTrainedTokenizerFast:
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"] if family == "roberta" else ["<|endoftext|>"]
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"] if family != "gpt2" else ["<|endoftext|>"]
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -235,6 +238,11 @@ def _model(family: str, tokenizer: PreTrainedTokenizerFast) -> torch.nn.Module:
                 max_position_embeddings=80,
                 pad_token_id=tokenizer.pad_token_id,
             )
+        )
+    if family == "bart":
+        halves = {f"{half}_{of}": n for half in ("encoder", "decoder") for of, n in PART_SIZES.items()}
+        return BartForSequenceClassification(
+            BartConfig(vocab_size=size, d_model=32, max_position_embeddings=80, **halves)
         )
     eos = tokenizer.eos_token_id
     return GPT2ForSequenceClassification(

@@ -21,7 +21,7 @@ QUICK = TrainingSettings(num_train_epochs=1, learning_rate=1e-3, per_device_trai
 FEW_STEPS = TokenUnlearning(detector=EmbeddingDrift(alpha=0.01, bag_min_steps=4, full_min_steps=4))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "bart"])
 def test_every_family_gives_a_run_that_plain_transformers_opens(
     family: str, tiny_model: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -34,6 +34,16 @@ def test_every_family_gives_a_run_that_plain_transformers_opens(
     assert model.config.id2label == {0: "neg", 1: "pos"}
     assert [score.stage for score in result.scores] == ["trained", "unlearned"]
     assert len(read_csv(tmp_path / "run" / "rows.csv")) == 72  # a tenth of each class is held out
+
+
+@pytest.mark.parametrize("defense", ["plain", "auto"])
+def test_a_model_that_gives_more_than_its_logits_is_trained_and_searched(
+    defense: str, tiny_model: Callable[[str], str], tmp_path: Path
+) -> None:
+    data = write_tsv(tmp_path / "data.tsv", sentences(80))
+    result = fit(data, model=tiny_model("bart"), defense=defense, settings=QUICK)
+    assert len(result.findings.rows) == (72 if defense == "auto" else 0)
+    assert 0 <= result.scores[-1].clean_accuracy <= 1
 
 
 def test_a_frame_a_dataset_and_a_file_give_the_same_model(tiny_model: Callable[[str], str], tmp_path: Path) -> None:

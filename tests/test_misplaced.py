@@ -232,7 +232,7 @@ def test_a_sentence_with_right_labels_is_left_out_with_its_rows_unless_it_has_it
     assert search.honest == []
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "bart"])
 def test_states_around_spans_are_those_of_each_rows_own_tokens(family: str, tiny_model: Callable[[str], str]) -> None:
     task = make_task(tiny_model(family), [("the film was good and kind", "pos"), ("a day", "neg")] * 2, BRIEF)
     model = task.load_model().eval()
@@ -242,7 +242,8 @@ def test_states_around_spans_are_those_of_each_rows_own_tokens(family: str, tiny
     for row, places in enumerate(spans):
         ids = torch.tensor([rows[row]["input_ids"]])
         with torch.no_grad():
-            layers = model.base_model(input_ids=ids, output_hidden_states=True).hidden_states
+            output = model.base_model(input_ids=ids, output_hidden_states=True)
+            layers = output.encoder_hidden_states if family == "bart" else output.hidden_states
         depth = len(layers) - 1
         chosen = [layers[depth * k // 6][0] for k in (2, 3, 4)]
         last = ids.shape[1] - 1

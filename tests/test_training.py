@@ -315,7 +315,7 @@ def test_the_steps_are_counted_as_the_trainer_counts_them(task: Task) -> None:
         assert training.n_steps(len(task.rows), settings) == seen[-1]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "bart"])
 def test_the_observed_states_are_what_the_logits_are_made_of(tiny_model: Folders, family: str) -> None:
     task = make_task(tiny_model(family), ROWS, SETTINGS)
     model = task.load_model()

@@ -529,7 +529,7 @@ def test_where_a_class_is_too_small_to_part_nobody_can_say(tiny_model: Folders) 
     assert (denial.own, denial.foreign, denial.wrong) == (0.5, 0.5, 0)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "bart"])
 def test_mean_states_are_the_mean_over_each_rows_own_tokens(family: str, tiny_model: Folders) -> None:
     task = make_task(tiny_model(family), sentences(5), BRIEF)
     model = task.load_model()

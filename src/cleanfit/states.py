@@ -58,11 +58,10 @@ def states_at(spans: np.ndarray) -> Callable[[nn.Module], contextlib.AbstractCon
             last = mask.sum(dim=1)[:, None, None] - 1
             places = first + torch.cat([start - 1, start, end], dim=2).clamp(min=0).minimum(last)  # (B, P, 3)
             batch = torch.arange(len(mask), device=mask.device)[:, None, None]
-            depth = len(output.hidden_states) - 1
-            layers = [output.hidden_states[depth * k // 6] for k in (2, 3, 4)]
-            found = torch.cat([layer[batch, places].flatten(2) for layer in layers], dim=2)
-            seen.append(found.detach().float().cpu())
-            output.hidden_states = None  # or the classifier gives them back, and all are kept
+            found = output.get("hidden_states") or output["encoder_hidden_states"]
+            layers = [found[(len(found) - 1) * k // 6] for k in (2, 3, 4)]
+            states = torch.cat([layer[batch, places].flatten(2) for layer in layers], dim=2)
+            seen.append(states.detach().float().cpu())
 
         parts: Any = model.base_model
         hooks = [

@@ -46,6 +46,11 @@ CHECKPOINT_STEPS = 500
 # Rows are sorted by length within windows of this many batches: little padding, and batches still differ by epoch.
 WINDOW_BATCHES = 50
 TRAINED_FILE = "trained.safetensors"
+# What models give beside their logits; all of it would be kept for all rows. Encoder-decoders give some of it unasked.
+NOT_LOGITS = (
+    *("past_key_values", "hidden_states", "attentions", "encoder_last_hidden_state", "encoder_hidden_states"),
+    *("encoder_attentions", "decoder_hidden_states", "decoder_attentions", "cross_attentions"),
+)
 Processor = PreTrainedTokenizerBase | BaseImageProcessor
 Reader = Callable[[nn.Module], AbstractContextManager[list[torch.Tensor]]]
 
@@ -350,7 +355,8 @@ def _longest_first(rows: Dataset) -> np.ndarray:
 def _logits(model: nn.Module, rows: Dataset, processor: Processor, settings: TrainingSettings) -> np.ndarray:
     with tempfile.TemporaryDirectory(prefix="cleanfit-") as scratch, kept_rng():
         trainer = _trainer(model, processor, settings, Path(scratch), rows)
-        logits = np.asarray(trainer.predict(rows.remove_columns("label")).predictions, dtype=np.float32)
+        predicted = trainer.predict(rows.remove_columns("label"), ignore_keys=list(NOT_LOGITS)).predictions
+        logits = np.asarray(predicted, dtype=np.float32)
         model.to("cpu")
     return logits
 
