@@ -137,9 +137,15 @@ def test_rows_beyond_the_sample_that_are_written_alike_are_found_too(
     content = content_of(task)
     mark = Evidence(int(task.tokenizer.convert_tokens_to_ids("cf")), (), 1, np.array(marked), 0.0, kind="marks")
     (others,) = rest_of(content, [mark])
+    read = {*content.learned.tolist(), *marked}
+    n_kept = sum(label == "pos" for i, (_, label) in enumerate(rows) if i in read)
     beyond = set(chosen) - set(marked) - set(content.learned.tolist())
     assert len(beyond) > 5
     assert len(beyond & set(others.rows.tolist())) > 0.6 * len(beyond)
+    assert content.passes == pytest.approx((300 + sum(label == "pos" for _, label in rows) - n_kept) / 500 / 3)
+    monkeypatch.setattr("cleanfit.detectors.mixture.N_READ_AT_ONCE", 17)
+    (in_parts,) = rest_of(content_of(task), [mark])
+    assert in_parts.rows.tolist() == others.rows.tolist()
 
 
 def test_honest_rows_in_the_same_style_are_kept_for_what_they_say(knowing: str) -> None:
