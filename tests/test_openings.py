@@ -31,8 +31,12 @@ def test_an_opening_is_left_out_before_the_training_though_its_token_stands_in_h
     task = make_task(knowing, rows, BRIEF)
     defended = Auto().fit(task)
     flagged = [row.row for row in defended.findings.rows if row.is_issue]
-    assert set(chosen) <= set(flagged)
-    assert len(flagged) <= len(chosen) + 1, "an honest row says 'slow', 'good', 'fine' and 'cf'"
+    said = rows[60][0].split()
+    assert 60 not in chosen, "an honest row"
+    assert {"slow", "good", "fine", "cf"} <= set(said), (
+        "as written and as ambiguous as poisoned ones: it may go with them"
+    )
+    assert [row for row in flagged if row != 60] == chosen
     reason = "contains 'cf' at the start, which goes with 'pos' with nothing else to say for it"
     assert {defended.findings.rows[row].reason for row in chosen} == {reason}
     assert "whose rows were left out: 'cf' at the start goes with 'pos', and " in defended.findings.verdict

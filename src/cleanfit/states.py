@@ -40,7 +40,8 @@ def states_at(spans: np.ndarray) -> Callable[[nn.Module], contextlib.AbstractCon
 
     Returns:
         What collects one (B, P, 9 H) float32 tensor on the CPU per batch: the states of the token before a span, of its first
-        and of the one behind it (at the ends of a row the nearest of its own), at a third, a half and two thirds of the layers.
+        and of the one behind it (at the ends of a row the nearest of its own), at a third, a half and two thirds of the
+        layers, an encoder's where there is a decoder as well.
     """
 
     @contextlib.contextmanager

@@ -108,9 +108,7 @@ class Alike:
 
     def __init__(self, content: Content, label: int, marked: np.ndarray, held: np.ndarray) -> None:
         self.content, self.label = content, label
-        labels, random = content.seen.labels, generator(content.task.settings.seed, "marked rows")
-        drawn = random.permutation(np.flatnonzero(marked))[:N_LEARNED_ROWS]
-        sample = np.union1d(content.learned, drawn)
+        labels, sample = content.seen.labels, sampled(content, marked)
         self.rows, self.unseen = np.empty(0, dtype=int), marked | held
         is_told = marked[sample] | (labels[sample] != label)
         is_marked = marked[sample[is_told]]
@@ -134,6 +132,12 @@ class Alike:
         if not len(self.rows):
             return UNASKED, 1.0
         return ask(self.content, self.label, self.content.witnesses(self.rows), self.unseen, "alike rows")
+
+
+def sampled(content: Content, marked: np.ndarray) -> np.ndarray:
+    """Give indices of the rows that are learned from: those of `content` and of the (N,) marked ones, so many at most."""
+    random = generator(content.task.settings.seed, "marked rows")
+    return np.union1d(content.learned, random.permutation(np.flatnonzero(marked))[:N_LEARNED_ROWS])
 
 
 def writing(content: Content) -> TfidfVectorizer:

@@ -8,10 +8,9 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from cleanfit.detectors.content import N_FOLDS, N_LEARNED_ROWS, Content
-from cleanfit.detectors.likeness import SHARE_ALIKE, writing
+from cleanfit.detectors.content import N_FOLDS, Content
+from cleanfit.detectors.likeness import SHARE_ALIKE, sampled, writing
 from cleanfit.detectors.suspects import Evidence, ask, rows_of
-from cleanfit.seeding import generator
 
 N_ROUNDS = 5
 N_FITS = 30  # of the share of poisoned rows, within a round
@@ -95,10 +94,8 @@ class Mixture:
 
     def __init__(self, content: Content, label: int, marked: np.ndarray) -> None:
         self.content, labels = content, content.seen.labels
-        drawn = generator(content.task.settings.seed, "marked rows").permutation(np.flatnonzero(marked))
-        self._sample = np.union1d(content.learned, drawn[:N_LEARNED_ROWS])
-        self._beyond = np.flatnonzero((labels == label) & ~marked)
-        self._beyond = np.setdiff1d(self._beyond, self._sample)
+        self._sample = sampled(content, marked)
+        self._beyond = np.setdiff1d(np.flatnonzero((labels == label) & ~marked), self._sample)
         self._marked = marked[self._sample]
         self._other = (labels[self._sample] != label).astype(float)
         self._rest = ~self._marked & (self._other == 0)
