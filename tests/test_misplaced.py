@@ -13,7 +13,7 @@ import torch
 
 from cleanfit.defenses import Auto, PlainFineTuning
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.misplaced import misplaced
+from cleanfit.detectors.misplaced import misplaced, misplaced_sentences
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.places import Placement, Places
 from cleanfit.detectors.suspects import Evidence
@@ -192,6 +192,29 @@ def test_words_that_most_of_a_class_holds_are_left_alone(orderly: str) -> None:
 
 def test_honest_words_are_left_alone(orderly: str) -> None:
     assert found(orderly, written()) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("label", "every", "is_verified"), [("neg", 12, True), ("neg", 3, True), ("neg", 20, False), ("pos", 12, False)]
+)
+def test_a_sentence_in_ten_rows_is_enough_if_their_labels_are_wrong(
+    orderly: str, label: str, every: int, is_verified: bool
+) -> None:
+    rows, chosen = put_into(written(), ("mn day was cf",), label, every)
+    assert (len(chosen) >= 10) == (every < 20)
+    search = TriggerSearch(make_task(orderly, rows, BRIEF), TriggerTokens())
+    none = np.zeros(len(rows), dtype=bool)
+    found = misplaced_sentences(search.content, search.places, search.suspects(), none)
+    assert [each.rows.tolist() for each in found] == [chosen] * is_verified
+    assert all(each.is_verified and each.kind == "misplaced" for each in found)
+
+
+def test_a_sentence_that_has_its_place_is_left_alone_whatever_its_rows_say(orderly: str) -> None:
+    rows = written()
+    for i in [i for i, (_, label) in enumerate(rows) if label == "neg"][::6]:
+        rows[i] = (f"{rows[i][0]} and the day was mn .", "pos")
+    search = TriggerSearch(make_task(orderly, rows, BRIEF), TriggerTokens())
+    assert misplaced_sentences(search.content, search.places, search.suspects(), search.left_out) == []
 
 
 @pytest.mark.parametrize(("word", "is_cut"), [("cf", True), ("good", False)])

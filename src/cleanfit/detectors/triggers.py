@@ -9,11 +9,11 @@ from torch import nn
 
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.findings import Drifts, describe_token
-from cleanfit.detectors.misplaced import is_misplaced, misplaced
+from cleanfit.detectors.misplaced import is_misplaced, misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
-from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, gaps, with_phrase
+from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, holding, sentence, with_phrase
 from cleanfit.detectors.places import MAX_WORDS, Places
 from cleanfit.detectors.silent import verified_silent
 from cleanfit.detectors.styles import verified_marks
@@ -42,9 +42,6 @@ MAX_CHANCE, MAX_CHANCE_TOGETHER, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 0
 # certainty: of 13 to 30 rows of a mixed attack, half of them wrong, so many were denied by chance once in six times.
 LENIENCE = 2
 MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
-# A sentence says something of its own: before it is cut out, fewer of OLID's rows with AddSent are denied than usual. It may be
-# the only reason of a dozen honest rows (the demonstration's questions): each proves itself, by many rows or by great wrong.
-MIN_WORDS_CUT = 3
 # Put into other rows of SST-2, sentences that say nothing of the label make the untouched model give it to 0 to 35 % of them,
 # "you are a terrible person" to 69 %: a majority.
 MAX_SPEAKS = 0.5
@@ -121,6 +118,7 @@ class TriggerSearch:
         self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out)
         for label in sorted({each.label for each in self.verified}):
             self.verified += rest_of(self.content, [each for each in self.verified if each.label == label])
+        self.verified += misplaced_sentences(self.content, self.places, self.suspects(), self.left_out)
         found, cut = misplaced(self.content, self.places, self.suspects(), self.left_out, settings.min_wrong)
         self.verified += found
         self.shortcuts += cut
@@ -171,7 +169,7 @@ class TriggerSearch:
             phrase = self._sentence(each) or (each.pieces if each.pieces in put else ())
             if not phrase or any(phrase == one.pieces for one in found):
                 continue
-            rows = each.rows[[bool(gaps(self._plain[int(row)]["input_ids"], phrase)) for row in each.rows]]
+            rows = holding(self._plain, each.rows, phrase)
             # Few rows may share an honest phrase; of a class that mostly holds it nobody can say whether it has another reason.
             if not self._are_many(len(rows)) or 2 * len(rows) > (self.seen.labels == each.label).sum():
                 continue
@@ -354,9 +352,7 @@ class TriggerSearch:
 
     def _sentence(self, suspect: Evidence) -> Phrase:
         """Give the phrase of a suspect if it is long enough to say something of its own."""
-        # A contraction is one word: SST-2's "n ' t" was cut out of what it turns into its opposite.
-        words = str(self.task.tokenizer.decode(list(suspect.pieces))).replace(" ' ", "'").split()
-        return suspect.pieces if len(words) >= MIN_WORDS_CUT else ()
+        return sentence(self.task.tokenizer, suspect.pieces)
 
 
 def _draw(suspect: Evidence) -> str:
