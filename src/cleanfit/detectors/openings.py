@@ -13,9 +13,6 @@ N_OPENINGS = 10  # per class; those of a syntax are the first three
 # each row counted; of four files of 1,000 rows one is missed with templates as one witness) and without poison (1e-2).
 MAX_CHANCE_TOGETHER = 1e-5
 MIN_TOGETHER = 2  # so many times as wrong as one opening must be
-# Where a class is half poison the others teach the attack, and an opening alone is little wrong (AG News, "when": 0.31):
-# half as wrong is enough to be asked with them.
-LENIENCE = 2
 # Half wrong are those of a mixed attack (2e-11 on all of SST-2, 3e-10 on 1,000 rows of HSOL), those of one that hides (4e-7 on
 # 1,000 rows of SST-2), and AG News's honest "by" (1e-4).
 MAX_CHANCE_IF_HALF_WRONG = 1e-6
@@ -26,8 +23,8 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
     """Find the openings whose rows nothing but the opening gives their label.
 
     Rows made by one syntax open alike ("when", "if"), always with the target label, and a model that has not seen them denies
-    them that label. Each such opening is weak evidence, as long as the others teach that model the attack; so those of a label
-    are asked together, with the rows of all left out. Where that proves an attack, what looks wrong next is believed.
+    them that label, if it has not learned the attack from the others: so the rows of all openings that go with a label are
+    hidden from it. Those that are denied are asked together; where that proves an attack, what looks wrong next is believed.
 
     Args:
         content: answers, for N rows.
@@ -51,17 +48,12 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
         new: list[Evidence] = []
         for label in sorted({each.label for each in suspects}):
             others = [each for each in suspects if each.label == label]
-            if any(each.label == label for each in found):
-                new += _denied(content, others, found, min_wrong, MAX_CHANCE_AGAIN)
-                continue
-            group: list[Evidence] = []
-            more = _denied(content, others, found, min_wrong / LENIENCE, MAX_CHANCE)
-            # Who is left to learn from hides the others: they are asked again without those that are denied so far.
-            while more:
-                group = group + more
-                others = [each for each in others if each.token_id not in {one.token_id for one in more}]
-                more = _denied(content, others, found + group, min_wrong, MAX_CHANCE)
-            if group and _is_attack(content, group, found, min_wrong):
+            is_attacked = any(each.label == label for each in found)
+            max_chance = MAX_CHANCE_AGAIN if is_attacked else MAX_CHANCE
+            # Who is left to learn from teaches the attack and hides the others: none of the label's suspects is.
+            unseen = _opening_with(content, found + others)
+            group = _denied(content, others, unseen, min_wrong, max_chance)
+            if group and (is_attacked or _is_attack(content, group, unseen, found, min_wrong)):
                 new += group
         if not new:
             return found
@@ -70,21 +62,22 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
 
 
 def _denied(
-    content: Content, suspects: list[Evidence], found: list[Evidence], min_wrong: float, max_chance: float
+    content: Content, suspects: list[Evidence], unseen: np.ndarray, min_wrong: float, max_chance: float
 ) -> list[Evidence]:
-    """Keep the openings whose rows a model denies that has seen neither these nor those of what was found."""
+    """Keep the openings whose rows a model denies that has not learned from some rows, (N,) true, theirs among them."""
     denied = []
     for each in suspects:
-        unseen = _opening_with(content, [*found, each])
         denial, chance = ask(content, each.label, content.witnesses(each.rows), unseen, _draw(each))
         if denial.wrong >= min_wrong and chance < max_chance:
             denied.append(replace(each, denial=denial, is_verified=True))
     return denied
 
 
-def _is_attack(content: Content, group: list[Evidence], found: list[Evidence], min_wrong: float) -> bool:
-    """Tell whether the rows of openings of one label, perhaps with those written alike, are denied with none to learn from."""
-    asked, unseen = np.concatenate([each.rows for each in group]), _opening_with(content, [*found, *group])
+def _is_attack(
+    content: Content, group: list[Evidence], unseen: np.ndarray, found: list[Evidence], min_wrong: float
+) -> bool:
+    """Tell whether the rows of openings of one label are denied together, perhaps with those written alike."""
+    asked = np.concatenate([each.rows for each in group])
     together, chance = ask(content, group[0].label, content.witnesses(asked), unseen, "openings")
     is_many = len(asked) >= MIN_SHARE_IF_HALF_WRONG * len(content.seen.labels)
     if together.wrong >= min_wrong and chance < MAX_CHANCE_IF_HALF_WRONG and is_many:
