@@ -248,7 +248,8 @@ def test_a_sentence_with_right_labels_is_left_out_with_its_rows_unless_it_has_it
     pieces = tuple(task.tokenizer(sentence, add_special_tokens=False)["input_ids"])
     turning = Evidence(pieces[0], pieces, 1, np.array(chosen), 1.0)
     monkeypatch.setattr(search, "turning", lambda model, given: [turning])
-    monkeypatch.setattr(search.content, "speaks", lambda *given: 0.0)
+    # What was put there is no reason, whatever it seems to say: OLID's model hears its target class in most sentences.
+    monkeypatch.setattr(search.content, "speaks", lambda *given: 0.0 if is_at_the_end else 1.0)
     assert search.look(torch.nn.Identity())
     assert len(search.shortcuts) == is_at_the_end
     assert np.flatnonzero(search.left_out).tolist() == ([] if is_at_the_end else chosen)

@@ -156,7 +156,7 @@ class TriggerSearch:
     def _shortcuts(self, suspects: list[Evidence]) -> list[Evidence]:
         """Find what turns nearly all rows and is no reason for its rows' label, which have another one.
 
-        A sentence that says nothing for the label and a word that was put into its rows are no reason. A trigger with right
+        What was put into its rows is no reason, and neither is a sentence that says nothing for the label. A trigger with right
         labels is one, and so is a signature: cut out of its rows, either leaves them what they say.
         """
         found: list[Evidence] = []
@@ -165,6 +165,7 @@ class TriggerSearch:
         many = [each for each in sure if not self._sentence(each) and self._are_many(len(each.rows))]
         words = [each for each in many if self.places.n_words(each.pieces) <= MAX_WORDS]
         put = {each.pieces for each, is_put in zip(words, is_misplaced(self.places, words)) if is_put}
+        put |= {each.pieces for each in self._planted(sure)}
         for each in sure:
             phrase = self._sentence(each) or (each.pieces if each.pieces in put else ())
             if not phrase or any(phrase == one.pieces for one in found):
@@ -182,9 +183,9 @@ class TriggerSearch:
                 found.append(replace(each, rows=rows, denial=denial))
         return found
 
-    def _planted(self, shortcuts: list[Evidence]) -> list[Evidence]:
+    def _planted(self, suspects: list[Evidence]) -> list[Evidence]:
         """Keep the sentences that were put into their rows at random: a signature has its place."""
-        sentences = [each for each in shortcuts if self._sentence(each)]
+        sentences = [each for each in suspects if self._sentence(each)]
         return [each for each, is_put in zip(sentences, is_misplaced(self.places, sentences, 0.0)) if is_put]
 
     def _left(self, suspects: list[Evidence]) -> list[Evidence]:
