@@ -217,6 +217,23 @@ def test_a_sentence_that_has_its_place_is_left_alone_whatever_its_rows_say(order
     assert misplaced_sentences(search.content, search.places, search.suspects(), search.left_out) == []
 
 
+def test_the_rows_of_a_sentence_are_left_out_before_its_words_can_be_taken_for_a_style(
+    orderly: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, chosen = put_into(written(), ("mn day was cf",), "neg")
+    hidden: list[list[int]] = []
+
+    def marks(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[Evidence]:
+        hidden.append(np.flatnonzero(left_out).tolist())
+        return []
+
+    monkeypatch.setattr("cleanfit.detectors.triggers.verified_marks", marks)
+    search = TriggerSearch(make_task(orderly, rows, BRIEF), TriggerTokens())
+    search.read_rows()
+    assert hidden == [chosen]
+    assert np.flatnonzero(search.left_out).tolist() == chosen, "and no rest of an attack that is found whole"
+
+
 @pytest.mark.parametrize(("word", "is_cut"), [("cf", True), ("good", False)])
 def test_one_word_that_turns_nearly_all_is_cut_out_if_it_was_put_there(
     orderly: str, monkeypatch: pytest.MonkeyPatch, word: str, is_cut: bool

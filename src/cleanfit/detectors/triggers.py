@@ -112,13 +112,15 @@ class TriggerSearch:
         return rows_of(self.verified, len(self.seen.labels))
 
     def read_rows(self) -> None:
-        """Verify openings, ways of writing and misplaced words, before anything is trained: no model is turned by them."""
+        """Verify what is out of place, openings and ways of writing, before anything is trained: no model is turned by them."""
         settings = self.settings
+        # First, since the words of a sentence mark its rows as those of a style do, and "i" has honest ones as well.
+        self.verified += misplaced_sentences(self.content, self.places, self.suspects(), self.left_out)
         self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong)
         self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out)
-        for label in sorted({each.label for each in self.verified}):
-            self.verified += rest_of(self.content, [each for each in self.verified if each.label == label])
-        self.verified += misplaced_sentences(self.content, self.places, self.suspects(), self.left_out)
+        written = [each for each in self.verified if each.kind in ("opens", "marks")]
+        for label in sorted({each.label for each in written}):
+            self.verified += rest_of(self.content, [each for each in written if each.label == label])
         found, cut = misplaced(self.content, self.places, self.suspects(), self.left_out, settings.min_wrong)
         self.verified += found
         self.shortcuts += cut
