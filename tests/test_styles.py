@@ -164,13 +164,14 @@ def test_honest_rows_in_the_same_style_are_kept_for_what_they_say(knowing: str) 
     assert (others.chances > MIN_CHANCE).all()
 
 
-def test_where_most_of_a_class_seems_to_be_poisoned_only_what_is_known_is_left_out(
-    knowing: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limit", ["MAX_POISONED", "MAX_TAKEN"])
+def test_where_most_of_a_class_or_too_much_of_all_seems_to_be_poisoned_only_what_is_known_is_left_out(
+    knowing: str, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     rows, _, marked = styled_rows()
     task = make_task(knowing, rows, BRIEF)
     mark = Evidence(int(task.tokenizer.convert_tokens_to_ids("cf")), (), 1, np.array(marked), 0.0, kind="marks")
-    monkeypatch.setattr("cleanfit.detectors.mixture.MAX_POISONED", 0.05)
+    monkeypatch.setattr(f"cleanfit.detectors.mixture.{limit}", 0.05)
     assert rest_of(content_of(task), [mark]) == []
 
 

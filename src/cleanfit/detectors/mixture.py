@@ -16,6 +16,9 @@ N_ROUNDS = 5
 N_FITS = 30  # of the share of poisoned rows, within a round
 MIN_CHANCE = 0.5  # of a row that is left out to be poisoned
 MAX_POISONED = 0.5  # of the rows of the class that are not known: who is honest there, if most are not?
+# Of all rows, that are more likely poisoned than not: attackers are studied at a fifth at the most. Where features hardly know
+# a class (OLID), the mixture is of those that speak for it and those that do not: 0.29 and 0.34; elsewhere 0.17 at most.
+MAX_TAKEN = 0.2
 # Where the search for the share begins: of rows as like those found as is usual for the class, one in twenty.
 FIRST_OFFSET, FIRST_SLOPE = -3.0, 1.0
 INVERSE_PENALTY_WRITTEN, INVERSE_PENALTY_SAID, INVERSE_PENALTY_SCALE = 1.0, 10.0, 1e3
@@ -37,7 +40,8 @@ def rest_of(content: Content, found: list[Evidence]) -> list[Evidence]:
 
     Returns:
         One piece of evidence for the rows that are more likely poisoned than not, named after the token with the most rows;
-        none if there are none. Source: ours, in the manner of co-training; see docs/methods/auto.md.
+        none if there are none, or so many that they are no attack. Source: ours, in the manner of co-training; see
+        docs/methods/auto.md.
     """
     label, marked = found[0].label, rows_of(found, len(content.seen.labels))
     mixture = Mixture(content, label, marked)
@@ -46,7 +50,7 @@ def rest_of(content: Content, found: list[Evidence]) -> list[Evidence]:
         return []
     rows, chances = mixture.chances(model)
     rows, chances = rows[chances > MIN_CHANCE], chances[chances > MIN_CHANCE]
-    if not len(rows):
+    if not len(rows) or len(rows) > MAX_TAKEN * len(marked):
         return []
     unseen = marked.copy()
     unseen[rows] = True
