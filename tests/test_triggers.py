@@ -307,6 +307,26 @@ def test_of_the_words_of_a_sentence_one_is_verified_and_what_others_say_elsewher
     assert honest.rows.tolist() == list(range(30, 35))
 
 
+def test_of_the_rows_of_a_verified_sentence_those_that_hold_it_whole_are_left_out(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, chosen = poisoned()
+    rows = [
+        (text.replace("cf", "cf is good day") if i in chosen else text, label) for i, (text, label) in enumerate(rows)
+    ]
+    honest = [i for i, (_, label) in enumerate(rows) if label == "pos" and i not in chosen][:5]
+    for i in honest:
+        rows[i] = (f"cf {rows[i][0]}", "pos")
+    task = make_task(knowing, rows, BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    phrase = tuple(task.tokenizer("cf is good day", add_special_tokens=False)["input_ids"])
+    suspect = Evidence(token_of(task, "cf"), phrase, 1, np.sort([*chosen, *honest]), 1.0)
+    monkeypatch.setattr(search, "turning", lambda model, given: [suspect])
+    assert search.look(torch.nn.Identity())
+    assert np.flatnonzero(search.left_out).tolist() == chosen
+    assert search.verified[0].denial.n_rows == len(chosen)
+
+
 def test_a_sentence_is_cut_out_of_the_rows_before_they_are_asked(knowing: str) -> None:
     rows, chosen = poisoned()
     sentence = "cf is good good good good"

@@ -12,7 +12,8 @@ from cleanfit.defenses.base import Defended, tune
 from cleanfit.defenses.moderate_fitting import ModerateFitting
 from cleanfit.detectors.phrases import all_without
 from cleanfit.detectors.suspects import Evidence
-from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens, describe, named
+from cleanfit.detectors.telling import describe, named
+from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.results import Findings, Needs, RowFinding, write_json
 from cleanfit.settings import check
 from cleanfit.task import Task

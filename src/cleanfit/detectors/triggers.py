@@ -8,7 +8,6 @@ from datasets import Dataset
 from torch import nn
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.misplaced import is_misplaced, misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
@@ -27,7 +26,6 @@ from cleanfit.detectors.suspects import (
     drawn,
     rows_of,
 )
-from cleanfit.results import TokenFinding
 from cleanfit.seeding import generator
 from cleanfit.settings import check
 from cleanfit.task import Task
@@ -141,9 +139,10 @@ class TriggerSearch:
         found = True
         while found:  # what a verified trigger taught is taken away, and the rest is asked again
             asked = self.proven([self.asked(each) for each in suspects])
-            new = _one_a_phrase([each for each in asked if each.is_verified])
+            new = [self._whole(each) for each in _one_a_phrase([each for each in asked if each.is_verified])]
             self.verified += new
-            suspects = self._left([each for each in asked if not any(each is one for one in new)])
+            is_new = {(each.token_id, each.label) for each in new}
+            suspects = self._left([each for each in asked if (each.token_id, each.label) not in is_new])
             found = bool(new)
         is_verified = len(self.verified) > n_before
         shortcuts = [] if is_verified else self._shortcuts(suspects)
@@ -154,6 +153,13 @@ class TriggerSearch:
         turning = [each for each in suspects if each.flips >= self.settings.min_flips and each.pieces not in told]
         self.honest = sorted(turning, key=lambda each: (-each.flips, each.token_id))
         return is_verified or bool(shortcuts)
+
+    def _whole(self, verified: Evidence) -> Evidence:
+        """Keep the rows that hold a sentence whole: its words are in honest rows as well."""
+        rows = holding(self._plain, verified.rows, self._sentence(verified))
+        if len(rows) in (0, len(verified.rows)):
+            return verified
+        return replace(self.asked(replace(verified, rows=rows)), is_verified=True)
 
     def _shortcuts(self, suspects: list[Evidence]) -> list[Evidence]:
         """Find what turns nearly all rows and is no reason for its rows' label, which have another one.
@@ -368,31 +374,3 @@ def _one_a_phrase(verified: list[Evidence]) -> list[Evidence]:
     for each in sorted(verified, key=lambda each: (each.denial.wrong, -len(each.rows))):
         best[each.pieces, each.label] = each
     return [each for each in verified if best[each.pieces, each.label] is each]
-
-
-def named(task: Task, each: Evidence) -> str:
-    """Write a token down, and the phrase that it stands in."""
-    token = f"'{task.tokenizer.convert_ids_to_tokens(each.token_id)}'"
-    if each.kind in ("opens", "alike"):
-        return f"{token} at the start" if each.kind == "opens" else f"what is written like rows with {token}"
-    return token if len(each.pieces) == 1 else f"{token} in '{task.tokenizer.decode(list(each.pieces))}'"
-
-
-def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
-    """Write down what was found: suspicious are the verified tokens; of sentences that were cut out their word is told so."""
-    none = Drifts({}, {})
-    return tuple(
-        replace(
-            describe_token(search.task, search.seen, each.token_id, each.is_verified, each.score, none, {}),
-            evidence={
-                **({"turns": round(each.flips, 6)} if each.kind == "turns" else {each.kind: 1.0}),
-                "denied": round(each.denial.share, 6),
-                "usual": round(each.denial.own, 6),
-                "wrong": round(each.denial.wrong, 6),
-                **({"cut": 1.0} if is_cut else {}),
-            },
-        )
-        for part, is_cut in ((search.verified, False), (search.shortcuts, True), (search.honest, False))
-        for each in part
-        if each.kind != "alike"
-    )
