@@ -25,6 +25,7 @@ GRIDS = {
     "standard_cpu": "The grid: who defends against what",
     "target_cpu": "Few and many poisoned rows, half and no wrong labels",
     "adaptive": "The attacker who knows the default",
+    "variants": "Other triggers at other places, other attacks, the other class",
     "moderate_paper": "Moderate-fitting's levers, as published",
 }
 
