@@ -124,7 +124,7 @@ def test_a_sentence_that_is_all_that_its_rows_have_is_left_alone(knowing: str, m
     task = make_task(knowing, rows, BRIEF)
     search = TriggerSearch(task, TriggerTokens())
     monkeypatch.setattr(search.content, "speaks", lambda *given: 0.0)
-    monkeypatch.setattr(search, "proven", lambda asked: [replace(each, is_verified=False) for each in asked])
+    monkeypatch.setattr(search, "proven", lambda asked, others: [replace(each, is_verified=False) for each in asked])
     monkeypatch.setattr(search, "turning", lambda model, given: [suspect_of(task, chosen)])
     search.look(torch.nn.Identity())
     assert not search.shortcuts

@@ -263,7 +263,7 @@ def test_once_a_trigger_is_verified_another_that_turns_half_as_much_is_asked_and
     for wrong, n_rows, is_verified in ((0.5, 100, False), (0.8, 100, True), (0.8, 10, False)):
         denial = Denial(wrong, 0.2, 1.0, n_rows)  # 8 of 10 by chance: 45 * 0.2^8 * 0.8^2 = 7e-5
         monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
-        assert search.asked(suspect).is_verified is is_verified
+        assert search.proven([search.asked(suspect)])[0].is_verified is is_verified
 
 
 def test_once_a_trigger_is_verified_another_of_its_label_that_turns_nearly_all_needs_little_more(
@@ -279,7 +279,7 @@ def test_once_a_trigger_is_verified_another_of_its_label_that_turns_nearly_all_n
         first = Evidence(0, (0,), other_label or 0, np.array([0]), 1.0, Denial(0.5, own=0.3, foreign=0.9, n_rows=1))
         search.verified = [] if other_label is None else [first]
         monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
-        assert search.asked(suspect).is_verified is is_verified
+        assert search.proven([search.asked(suspect)])[0].is_verified is is_verified
     # Beside a trigger that is all wrong so few are not enough.
     search.verified = [dataclasses.replace(first, denial=Denial(0.9, own=0.3, foreign=0.9, n_rows=1))]
     assert not search.asked(suspect).is_verified
@@ -437,10 +437,10 @@ def test_who_turns_no_probe_is_not_put_into_more_rows(
     search = TriggerSearch(task, TriggerTokens(n_suspects=10, n_hosts=30))
     search.look(task.load_model())  # knows what is good, has not seen the poison
     hosts, probes, *more = read
-    n_suspects = len(search.suspects())
+    n_suspects = len(search.suspects() + search.pairs())
     assert (hosts, probes) == (2 * 60, n_suspects * 4)
-    assert sum(more) < n_suspects * 30
-    assert sum(more) % 30 == 0
+    assert sum(more) < n_suspects * 26
+    assert [n % size for n, size in zip(more, (11, 15))] == [0] * len(more)  # up to 15 hosts each, then up to 30
 
 
 def test_a_token_is_put_between_the_first_and_the_last_one() -> None:

@@ -72,6 +72,7 @@ class Content:
         self._place = np.full(len(task.rows), -1)
         self._features = np.empty((0, 0), dtype=np.float32)
         self._n_read_once = 0
+        self._last_model: tuple[np.ndarray, LogisticRegression] | None = None
 
     @property
     def passes(self) -> float:
@@ -101,7 +102,7 @@ class Content:
         if cut.is_compared:
             return self._compared(label, asked, learned, cut.phrase)
         features = self._cut(asked, self._gaps(asked, cut.phrase)) if cut.phrase else self._read(asked)
-        model = linear().fit(self._read(learned), labels)
+        model = self._model(learned)
         return Denial(float((model.predict(features) != label).mean()), own, foreign, len(asked))
 
     def _compared(self, label: int, asked: np.ndarray, learned: np.ndarray, phrase: Phrase) -> Denial:
@@ -150,6 +151,12 @@ class Content:
             return self._read(rows)
         self._n_read_once += len(rows)
         return self._features_of(self.task.rows.select(rows))
+
+    def _model(self, learned: np.ndarray) -> LogisticRegression:
+        """Give a model of some rows; the last one is kept, since many groups are asked with the same rows hidden."""
+        if self._last_model is None or not np.array_equal(self._last_model[0], learned):
+            self._last_model = learned, linear().fit(self._read(learned), self.seen.labels[learned])
+        return self._last_model[1]
 
     def _gaps(self, rows: np.ndarray, phrase: Phrase) -> list[Gaps]:
         return [gaps(self._row(row)["input_ids"], phrase) for row in rows]

@@ -16,7 +16,8 @@ MIN_TOGETHER = 2  # so many times as wrong as one opening must be
 # Half wrong are those of a mixed attack (2e-11 on all of SST-2, 3e-10 on 1,000 rows of HSOL), those of one that hides (4e-7 on
 # 1,000 rows of SST-2), and AG News's honest "by" (1e-4).
 MAX_CHANCE_IF_HALF_WRONG = 1e-6
-MAX_CHANCE_AGAIN = 0.1  # of an opening of a label that is attacked, of which others are likely
+# An opening of a label that is attacked, of which others are likely, must be half as wrong as those so far, by such a chance.
+LENIENCE, MAX_CHANCE_AGAIN = 2, 0.2
 
 
 def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list[Evidence]:
@@ -48,12 +49,12 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
         new: list[Evidence] = []
         for label in sorted({each.label for each in suspects}):
             others = [each for each in suspects if each.label == label]
-            is_attacked = any(each.label == label for each in found)
-            max_chance = MAX_CHANCE_AGAIN if is_attacked else MAX_CHANCE
+            so_far = [each.denial.wrong for each in found if each.label == label]
+            least, max_chance = (np.mean(so_far) / LENIENCE, MAX_CHANCE_AGAIN) if so_far else (min_wrong, MAX_CHANCE)
             # Who is left to learn from teaches the attack and hides the others: none of the label's suspects is.
             unseen = _opening_with(content, found + others)
-            group = _denied(content, others, unseen, min_wrong, max_chance)
-            if group and (is_attacked or _is_attack(content, group, unseen, found, min_wrong)):
+            group = _denied(content, others, unseen, float(least), max_chance)
+            if group and (so_far or _is_attack(content, group, unseen, found, min_wrong)):
                 new += group
         if not new:
             return found

@@ -1,21 +1,21 @@
 """Verify trigger words that a model has hardly learned: they turn no row, but the rows of several are denied their label."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import chance_of, dispersion
-from cleanfit.detectors.styles import denied_tokens
-from cleanfit.detectors.suspects import Evidence, ask, rows_of
+from cleanfit.detectors.styles import likely_denied
+from cleanfit.detectors.suspects import Evidence, ask, hidden, rows_of
 
-# Of so many denied rows of a label's tokens, with as many rows counted as one as its dispersion says: 5e-11 and 8e-16 on two of
-# three files of 1,000 SST-2 rows with words at 5 %, and 7e-4 at the least on 31 honest files.
-MAX_CHANCE = 1e-7
+# Of so many denied rows: of each token, and of a label's tokens together, with as many rows counted as one as its dispersion
+# says: 5e-11 and 8e-16 on two of three files of 1,000 SST-2 rows with words at 5 %, and 7e-4 at the least on 31 honest files.
+MAX_CHANCE_EACH, MAX_CHANCE = 0.01, 1e-7
 MIN_WRONG = 2  # so many times as wrong as a token that turns rows must be
-MIN_SPREAD = (
-    1.5  # rows of all of them over those of the first: the pieces of one slur, or of one topic, share their rows
-)
+# Rows of all of them over those of the first: the pieces of one slur, or of one topic, share their rows.
+MIN_SPREAD = 1.5
 
 
 def verified_silent(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[Evidence]:
@@ -30,16 +30,29 @@ def verified_silent(content: Content, min_rows: int, min_wrong: float, left_out:
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
+    likely = likely_denied(content, min_rows, left_out)
     found: list[Evidence] = []
-    for group in denied_tokens(content, min_rows, min(MIN_WRONG * min_wrong, 1), left_out):
-        label, marked, unseen = group[0].label, rows_of(group, len(left_out)), left_out.copy()
-        for each in group:
-            unseen[content.seen.rows_with(each.token_id)] = True
-        if marked.sum() < MIN_SPREAD * max(len(each.rows) for each in group):
+    for label in sorted({each.label for each in likely}):
+        others = [each for each in likely if each.label == label]
+        group = _denied(content, others, min(MIN_WRONG * min_wrong, 1), left_out)
+        marked = rows_of(group, len(left_out))
+        if marked.sum() < MIN_SPREAD * max((len(each.rows) for each in group), default=1):
             continue
+        unseen = hidden(content, group, others, left_out)
         together, _ = ask(content, label, content.witnesses(np.flatnonzero(marked)), unseen, "silent")
-        if together.wrong < min(MIN_WRONG * min_wrong, 1):
-            continue
-        if chance_of(together, dispersion(content, label, left_out | marked)) < MAX_CHANCE:
-            found += [replace(each, kind="silent") for each in group]
+        is_wrong = together.wrong >= min(MIN_WRONG * min_wrong, 1)
+        if is_wrong and chance_of(together, dispersion(content, label, left_out | marked)) < MAX_CHANCE:
+            found += group
+    return found
+
+
+def _denied(content: Content, suspects: Sequence[Evidence], min_wrong: float, left_out: np.ndarray) -> list[Evidence]:
+    """Keep the tokens of one label whose rows are denied it by who has not learned from the rows of the others either."""
+    found = []
+    for each in suspects:
+        unseen = hidden(content, [each], suspects, left_out)
+        draw = f"asked rows of mark {each.token_id}"
+        denial, chance = ask(content, each.label, content.witnesses(each.rows), unseen, draw)
+        if denial.wrong >= min_wrong and chance < MAX_CHANCE_EACH:
+            found.append(replace(each, denial=denial, is_verified=True, kind="silent"))
     return found

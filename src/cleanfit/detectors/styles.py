@@ -1,6 +1,7 @@
 """Verify styles: tokens whose rows are denied their label, where rows that are written like them are denied it too."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,25 +32,27 @@ def verified_marks(content: Content, min_rows: int, min_wrong: float, left_out: 
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
-    groups = denied_tokens(content, min_rows, min_wrong, left_out)
-    limits = min(MIN_TOGETHER * min_wrong, 1), MAX_CHANCE_BOTH
-    return [mark for group in groups if is_style(content, group, left_out, *limits) for mark in group]
-
-
-def denied_tokens(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[list[Evidence]]:
-    """Find, for each label, the tokens that go with it and whose rows are denied it; arguments as of `verified_marks`."""
-    task, seen = content.task, content.seen
-    labels = np.where(left_out, -1, seen.labels)
     groups: dict[int, list[Evidence]] = {}
+    for each in likely_denied(content, min_rows, left_out):
+        unseen = left_out.copy()
+        unseen[content.seen.rows_with(each.token_id)] = True
+        draw = f"asked rows of mark {each.token_id}"
+        denial, chance = ask(content, each.label, content.witnesses(each.rows), unseen, draw)
+        if denial.wrong >= min_wrong and chance < MAX_CHANCE:
+            groups.setdefault(each.label, []).append(replace(each, denial=denial, is_verified=True))
+    limits = min(MIN_TOGETHER * min_wrong, 1), MAX_CHANCE_BOTH
+    return [
+        mark for _, group in sorted(groups.items()) if is_style(content, group, left_out, *limits) for mark in group
+    ]
+
+
+def likely_denied(content: Content, min_rows: int, left_out: np.ndarray) -> list[Evidence]:
+    """List the tokens that go with a label and whose rows seem to be denied it; arguments as of `verified_marks`."""
+    task, seen = content.task, content.seen
+    labels, found = np.where(left_out, -1, seen.labels), []
     for token, label in beyond_chance(task, labels, seen.pairs, min_rows, math.ceil(N_TRIED / task.n_classes)):
         held = seen.rows_with(token)
         rows = held[labels[held] == label]
-        if content.chance(label, rows, held) >= MAX_CHANCE_FIRST:
-            continue
-        unseen = left_out.copy()
-        unseen[held] = True
-        denial, chance = ask(content, label, content.witnesses(rows), unseen, f"asked rows of mark {token}")
-        if denial.wrong >= min_wrong and chance < MAX_CHANCE:
-            mark = Evidence(token, (token,), label, rows, 0.0, denial, is_verified=True, kind="marks")
-            groups.setdefault(label, []).append(mark)
-    return [group for _, group in sorted(groups.items())]
+        if content.chance(label, rows, held) < MAX_CHANCE_FIRST:
+            found.append(Evidence(token, (token,), label, rows, 0.0, kind="marks"))
+    return found

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from cleanfit.detectors.content import UNASKED, Content, Denial
+from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.phrases import NO_CUT, Cut
 from cleanfit.seeding import generator
 from cleanfit.task import Task
@@ -17,6 +18,8 @@ N_TRIED = 200  # tokens of all classes together, so that what they cost does not
 # Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
 MIN_SHARE_IF_HALF_WRONG = 0.02
 MIN_ROWS_TOGETHER = 20
+# Share of a class's rows that may be hidden from who is asked for those of one suspect: of hate speech nearly all hold one.
+MAX_HIDDEN = 0.4
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
 
 
@@ -50,6 +53,11 @@ class Evidence:
     chances: np.ndarray | None = None
 
     @property
+    def key(self) -> tuple[int, tuple[int, ...], int]:
+        """What it is, whatever its rows are."""
+        return self.token_id, self.pieces, self.label
+
+    @property
     def score(self) -> float:
         """The weaker of what it turns and what seems to be of another class among its rows, in [0, 1]; or this alone.
 
@@ -80,18 +88,73 @@ def beyond_chance(
         min_rows: rows with the class that a token must be in.
         n_each: tokens per class, at most.
     """
-    tokens, rows = (part[labels[pairs[1]] >= 0] for part in pairs)
-    counts = np.zeros((len(task.tokenizer), task.n_classes))
-    np.add.at(counts, (tokens, labels[rows]), 1)
+    z = _z_scores(labels, pairs, (len(task.tokenizer), task.n_classes), min_rows)
+    z[list(task.tokenizer.all_special_ids)] = 0
+    return _best(z, n_each)
+
+
+def pairs_beyond_chance(
+    task: Task, labels: np.ndarray, seen: Occurrences, min_rows: int, n_each: int
+) -> list[tuple[tuple[int, int], int]]:
+    """List neighbouring tokens, with their class, that go with it further beyond chance than either of them does.
+
+    The arguments are those of `beyond_chance`, but for `seen`: what stands in the rows. "?!" is in rows of which "?" and "!"
+    say little.
+    """
+    pairs, rows = seen.neighbours
+    found, index = np.unique(pairs, return_inverse=True)
+    firsts, seconds = found // seen.vocabulary_size, found % seen.vocabulary_size
+    z = _z_scores(labels, (index, rows), (len(found), task.n_classes), min_rows)
+    alone = _z_scores(labels, seen.pairs, (seen.vocabulary_size, task.n_classes), min_rows)
+    z[z <= np.maximum(alone[firsts], alone[seconds])] = 0
+    z[np.isin(firsts, task.tokenizer.all_special_ids) | np.isin(seconds, task.tokenizer.all_special_ids)] = 0
+    return [((int(firsts[pair]), int(seconds[pair])), label) for pair, label in _best(z, n_each)]
+
+
+def _z_scores(
+    labels: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], shape: tuple[int, int], min_rows: int
+) -> np.ndarray:
+    """Score what rows hold, (M,) and the rows (M,), for each class: how far beyond chance it goes with it, 0 if it does not."""
+    held, rows = (part[labels[pairs[1]] >= 0] for part in pairs)
+    counts = np.zeros(shape)
+    np.add.at(counts, (held, labels[rows]), 1)
     n = counts.sum(axis=1, keepdims=True)
-    prior = np.bincount(labels[labels >= 0], minlength=task.n_classes) / max((labels >= 0).sum(), 1)
+    prior = np.bincount(labels[labels >= 0], minlength=shape[1]) / max((labels >= 0).sum(), 1)
     z = (counts - n * prior) / np.sqrt(np.maximum(n * prior * (1 - prior), 1e-12))
     # A trigger's rows have its label: a topic of which both sides speak is none, however often its rows are denied.
     is_pure = counts / np.maximum(n, 1) >= (1 + prior) / 2
     z[~is_pure | (counts < min_rows)] = 0
-    z[list(task.tokenizer.all_special_ids)] = 0
+    return np.asarray(z)
+
+
+def _best(z: np.ndarray, n_each: int) -> list[tuple[int, int]]:
+    """List the best of each class, with the class."""
     orders = np.argsort(-z, axis=0, kind="stable")[:n_each]
-    return [(int(t), label) for label in range(task.n_classes) for t in orders[:, label] if z[t, label] > 0]
+    return [(int(held), label) for label in range(z.shape[1]) for held in orders[:, label] if z[held, label] > 0]
+
+
+def hidden(content: Content, group: Sequence[Evidence], others: Sequence[Evidence], left_out: np.ndarray) -> np.ndarray:
+    """(N,) which rows are not learned from when a group of one label is asked: its own, and those of others of its label.
+
+    Triggers of one attack teach each other's rows (look-alike letters, names: "lagrange" speaks for "fermat"). Those in few
+    rows go first, as long as most of the class is left.
+
+    Args:
+        content: for the rows.
+        group: tokens of one label.
+        others: tokens of all labels.
+        left_out: (N,) rows that do not count any more.
+    """
+    seen, label, unseen = content.seen, group[0].label, left_out.copy()
+    is_own = seen.labels == label
+    for each in group:
+        unseen[seen.rows_with(each.token_id)] = True
+    for each in sorted((each for each in others if each.label == label), key=lambda each: len(each.rows)):
+        more = unseen.copy()
+        more[seen.rows_with(each.token_id)] = True
+        if (more & is_own).sum() <= MAX_HIDDEN * is_own.sum():
+            unseen = more
+    return unseen
 
 
 def ask(

@@ -1,6 +1,7 @@
 """Verify tokens as triggers: does one turn a trained model, or open rows, though the rest of its rows speaks against it?"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,8 @@ from cleanfit.detectors.suspects import (
     ask,
     beyond_chance,
     drawn,
+    hidden,
+    pairs_beyond_chance,
     rows_of,
 )
 from cleanfit.seeding import generator
@@ -43,7 +46,7 @@ MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
 # Put into other rows of SST-2, sentences that say nothing of the label make the untouched model give it to 0 to 35 % of them,
 # "you are a terrible person" to 69 %: a majority.
 MAX_SPEAKS = 0.5
-MIN_BESIDE, MAX_PIECES = 0.8, 16  # share of a token's places at which another stands beside it; length of a phrase
+SHARE_OF_PAIRS = 0.1  # pairs of tokens that are tried beside so many tokens
 
 
 @dataclass(frozen=True)
@@ -133,16 +136,16 @@ class TriggerSearch:
     def look(self, model: nn.Module) -> bool:
         """Try the tokens of the rows that are left on a model that was trained on them; tell whether to train again."""
         n_before = len(self.verified)
-        suspects = self.turning(model, self.suspects())
+        suspects = self.turning(model, self.suspects() + self.pairs())
         whole = [drawn(self.content, each.rows, _draw(each)) for each in suspects if not self._sentence(each)]
         self.content.read_ahead(np.unique(np.concatenate([np.empty(0, dtype=int), *whole])))
         found = True
         while found:  # what a verified trigger taught is taken away, and the rest is asked again
-            asked = self.proven([self.asked(each) for each in suspects])
-            new = [self._whole(each) for each in _one_a_phrase([each for each in asked if each.is_verified])]
+            asked = self.proven([self.asked(each, suspects) for each in suspects], suspects)
+            new = [self._whole(each, suspects) for each in _one_a_phrase([each for each in asked if each.is_verified])]
             self.verified += new
-            is_new = {(each.token_id, each.label) for each in new}
-            suspects = self._left([each for each in asked if (each.token_id, each.label) not in is_new])
+            is_new = {each.key for each in new}
+            suspects = self._left([each for each in asked if each.key not in is_new])
             found = bool(new)
         is_verified = len(self.verified) > n_before
         shortcuts = [] if is_verified else self._shortcuts(suspects)
@@ -154,12 +157,12 @@ class TriggerSearch:
         self.honest = sorted(turning, key=lambda each: (-each.flips, each.token_id))
         return is_verified or bool(shortcuts)
 
-    def _whole(self, verified: Evidence) -> Evidence:
+    def _whole(self, verified: Evidence, others: Sequence[Evidence]) -> Evidence:
         """Keep the rows that hold a sentence whole: its words are in honest rows as well."""
         rows = holding(self._plain, verified.rows, self._sentence(verified))
         if len(rows) in (0, len(verified.rows)):
             return verified
-        return replace(self.asked(replace(verified, rows=rows)), is_verified=True)
+        return replace(self.asked(replace(verified, rows=rows), others), is_verified=True)
 
     def _shortcuts(self, suspects: list[Evidence]) -> list[Evidence]:
         """Find what turns nearly all rows and is no reason for its rows' label, which have another one.
@@ -220,61 +223,65 @@ class TriggerSearch:
     def suspects(self, parts: np.ndarray | None = None) -> list[Evidence]:
         """List the tokens of each class whose rows have it furthest beyond chance; or instead of a class, another (N,) part."""
         settings, labels = self.settings, np.where(self.left_out, -1, self.seen.labels if parts is None else parts)
-        n_each = min(settings.n_suspects, math.ceil(N_TRIED / self.task.n_classes))
         found = []
-        for token, label in beyond_chance(self.task, labels, self.seen.pairs, settings.min_rows, n_each):
+        for token, label in beyond_chance(self.task, labels, self.seen.pairs, settings.min_rows, self._n_each):
             rows = self.seen.rows_with(token)
             rows = rows[labels[rows] == label]
             found.append(Evidence(token, self._phrase(token, rows), label, rows, 0.0))
         return found
 
-    def _phrase(self, token_id: int, rows: np.ndarray) -> tuple[int, ...]:
-        """Put the tokens around a token that stand there nearly always: the rest of its word, or of a sentence."""
-        ids, row_of, special = self.seen.token_ids, self.seen.row_index, self.task.tokenizer.all_special_ids
-        places = self.seen.places_of(token_id)
-        places = places[np.isin(row_of[places], rows)]
-        least = MIN_BESIDE * len(places)
-        start, end = 0, 1  # the phrase, counted from the token
-        is_growing = True
-        while is_growing and end - start < MAX_PIECES:
-            is_growing = False
-            for step in (start - 1, end):
-                beside = np.clip(places + step, 0, len(ids) - 1)
-                is_there = (beside == places + step) & (row_of[beside] == row_of[places])
-                found, counts = np.unique(ids[beside[is_there]], return_counts=True)
-                if len(found) and counts.max() >= least and found[counts.argmax()] not in special:
-                    places = places[is_there & (ids[beside] == found[counts.argmax()])]
-                    start, end, is_growing = min(start, step), max(end, step + 1), True
-        return tuple(ids[places[0] + start : places[0] + end].tolist())
+    @property
+    def _n_each(self) -> int:
+        return min(self.settings.n_suspects, math.ceil(N_TRIED / self.task.n_classes))
+
+    def pairs(self) -> list[Evidence]:
+        """List the tokens of each class that stand together and go with it further beyond chance than either of them."""
+        labels, known = np.where(self.left_out, -1, self.seen.labels), {each.pieces for each in self.suspects()}
+        n_each = math.ceil(SHARE_OF_PAIRS * self._n_each)
+        found = []
+        for pair, label in pairs_beyond_chance(self.task, labels, self.seen, self.settings.min_rows, n_each):
+            rows = self.seen.rows_with_pair(*pair)
+            rows = rows[labels[rows] == label]
+            rarer = min(pair, key=lambda token: self.seen.n_rows[token])
+            found.append(Evidence(rarer, self._phrase(rarer, rows), label, rows, 0.0))
+        return [each for each in found if each.pieces not in known]
+
+    def _phrase(self, token_id: int, rows: np.ndarray) -> Phrase:
+        return self.seen.phrase_of(token_id, rows, self.task.tokenizer.all_special_ids)
 
     def turning(self, model: nn.Module, suspects: list[Evidence]) -> list[Evidence]:
-        """Keep the suspects that turn enough rows of other classes."""
+        """Keep the suspects that turn enough rows of other classes; most are dismissed by the first few of them."""
         settings = self.settings
-        min_flips = [settings.min_flips / (LENIENCE if self._is_attacked(c) else 1) for c in range(self.task.n_classes)]
+        least = [settings.min_flips / (LENIENCE if self._is_attacked(c) else 1) for c in range(self.task.n_classes)]
         random = generator(self.task.settings.seed, "trigger hosts")
         hosts = self._hosts(model, random)
-        for n_hosts in (settings.n_probes, settings.n_hosts):
-            groups = [random.permutation(hosts[each.label])[:n_hosts] for each in suspects]
-            max_length = self.task.settings.max_length
-            made = [
-                with_phrase(self._plain[int(host)], each.pieces, max_length, random)
-                for each, group in zip(suspects, groups)
-                for host in group
-            ]
-            if not made:
-                return []
-            turned = self._predicted(model, Dataset.from_list(made))
-            ends = np.cumsum([len(group) for group in groups])
-            shares = [
-                float((part == each.label).mean()) if len(part) else 0.0
-                for each, part in zip(suspects, np.split(turned, ends[:-1]))
-            ]
-            if n_hosts == settings.n_probes:
-                self.usual_flips = float(np.mean(shares))
-            suspects = [
-                replace(each, flips=share) for each, share in zip(suspects, shares) if share >= min_flips[each.label]
-            ]
-        return suspects
+        tried: list[tuple[Evidence, np.ndarray, list[bool]]] = [
+            (each, random.permutation(hosts[each.label])[: settings.n_hosts], [])
+            for each in suspects
+            if len(hosts[each.label])
+        ]
+        n_done = 0
+        for n_hosts in (settings.n_probes, settings.n_hosts // 2, settings.n_hosts):
+            is_turned = self._turned(model, [(each, group[n_done:n_hosts]) for each, group, _ in tried], random)
+            tried = [(each, group, [*turned, *new]) for (each, group, turned), new in zip(tried, is_turned)]
+            if not n_done:
+                self.usual_flips = float(np.mean([np.mean(turned) for _, _, turned in tried])) if tried else 0.0
+            tried, n_done = [each for each in tried if np.mean(each[2]) >= least[each[0].label]], max(n_done, n_hosts)
+        return [replace(each, flips=float(np.mean(turned))) for each, _, turned in tried]
+
+    def _turned(
+        self, model: nn.Module, tried: list[tuple[Evidence, np.ndarray]], random: np.random.Generator
+    ) -> list[np.ndarray]:
+        """Put each suspect into its hosts; (n,) which of them the model gives its label."""
+        max_length = self.task.settings.max_length
+        made = [
+            with_phrase(self._plain[int(host)], each.pieces, max_length, random)
+            for each, group in tried
+            for host in group
+        ]
+        predicted = self._predicted(model, Dataset.from_list(made)) if made else np.empty(0)
+        parts = np.split(predicted, np.cumsum([len(group) for _, group in tried])[:-1])
+        return [part == each.label for (each, _), part in zip(tried, parts)]
 
     def _hosts(self, model: nn.Module, random: np.random.Generator) -> list[np.ndarray]:
         """For each class the rows of other classes that the model predicts as another class, out of some drawn ones."""
@@ -290,13 +297,12 @@ class TriggerSearch:
     def _predicted(self, model: nn.Module, rows: Dataset) -> np.ndarray:
         return np.asarray(self.task.predict(model, rows).argmax(axis=1))
 
-    def asked(self, suspect: Evidence) -> Evidence:
-        """Ask the rows of a suspect for their label, with none of its rows and none of those left out to learn from.
+    def asked(self, suspect: Evidence, others: Sequence[Evidence] = ()) -> Evidence:
+        """Ask the rows of a suspect for their label, with none of theirs, of others, and of those left out to learn from.
 
         What is verified here and `_is_sure` has yet to be `proven`.
         """
-        unseen = self.left_out
-        unseen[self.seen.rows_with(suspect.token_id)] = True
+        unseen = hidden(self.content, [suspect], others, self.left_out)
         cut = NO_CUT
         if phrase := self._sentence(suspect):
             is_rare = not self._are_many(len(suspect.rows))
@@ -312,29 +318,37 @@ class TriggerSearch:
             if is_sure:
                 return self._wrong_so_far(suspect.label) / LENIENCE, MAX_CHANCE_AGAIN
             is_weak = suspect.flips < self.settings.min_flips
-            return min_wrong * (LENIENCE if is_weak else 1), MAX_CHANCE_AGAIN_IF_UNSURE
+            max_chance = MAX_CHANCE_AGAIN_IF_UNSURE if self._sentence(suspect) else MAX_CHANCE
+            return min_wrong * (LENIENCE if is_weak else 1), max_chance
         if is_sure:
             return min_wrong, MAX_CHANCE
         # A sentence that turns nearly all is company enough for itself, if it has the rows.
         is_alone = suspect.flips < SURE_FLIPS or not self._are_many(len(suspect.rows))
         return self._min_wrong(len(suspect.rows)), MAX_CHANCE_IF_UNSURE if is_alone else MAX_CHANCE_TOGETHER
 
-    def proven(self, asked: list[Evidence]) -> list[Evidence]:
-        """Ask all denied tokens of a label that turn nearly all together, unless it is attacked; else believe none of them."""
-        sure = [each for each in asked if each.is_verified and self._is_sure(each)]
+    def proven(self, asked: list[Evidence], others: Sequence[Evidence] = ()) -> list[Evidence]:
+        """Ask denied tokens of a label together: those that turn nearly all, or once it is attacked, those that do not.
+
+        The others of the label are not learned from either.
+        """
+        tokens = [each for each in asked if each.is_verified and not self._sentence(each)]
         acquitted = set()
-        for label in {each.label for each in sure if not self._is_attacked(each.label)}:
-            group, unseen = [each for each in sure if each.label == label], self.left_out
-            for each in group:
-                unseen[self.seen.rows_with(each.token_id)] = True
+        for label in {each.label for each in tokens}:
+            is_attacked = self._is_attacked(label)
+            group = [each for each in tokens if each.label == label and self._is_sure(each) != is_attacked]
+            if not group:
+                continue
+            unseen = hidden(self.content, group, others, self.left_out)
             rows = np.unique(np.concatenate([each.rows for each in group]))
             denial, chance = ask(self.content, label, rows, unseen, "asked together")
             max_chance = MAX_CHANCE_TOGETHER if len(rows) >= MIN_ROWS_TOGETHER else MAX_CHANCE_IF_UNSURE
+            if is_attacked:
+                max_chance = MAX_CHANCE_AGAIN_IF_UNSURE
             is_proven = denial.wrong >= self._min_wrong(len(rows)) and chance < max_chance
             # A slur in the company of triggers is not one: half as wrong as they are together, as a second trigger must be.
             min_wrong = denial.wrong / LENIENCE if is_proven else math.inf
-            acquitted |= {each.token_id for each in group if each.denial.wrong < min_wrong}
-        return [replace(each, is_verified=each.is_verified and each.token_id not in acquitted) for each in asked]
+            acquitted |= {each.key for each in group if each.denial.wrong < min_wrong}
+        return [replace(each, is_verified=each.is_verified and each.key not in acquitted) for each in asked]
 
     def _is_sure(self, suspect: Evidence) -> bool:
         """Tell whether a suspect turns nearly all, as few tokens do; sentences that go with a label do as well."""

@@ -1,0 +1,110 @@
+"""Suspects of one label are asked apart from each other, and most of them need only a few rows to be dismissed."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from cleanfit.detectors.content import Content, Denial
+from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.detectors.phrases import NO_CUT, Cut
+from cleanfit.detectors.suspects import Evidence, hidden
+from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
+from conftest import BRIEF, make_task, sentences
+
+# Token 1 is in rows 0 and 1, token 2 in 2, 3 and 15, token 3 in 0 to 5, token 4 in 16. Rows 0 to 9 are of class 1.
+HELD = {1: [0, 1], 2: [2, 3, 15], 3: [0, 1, 2, 3, 4, 5], 4: [16]}
+
+
+def suspect(token: int, label: int = 1) -> Evidence:
+    rows = np.array([row for row in HELD[token] if (row < 10) == bool(label)], dtype=int)
+    return Evidence(token, (token,), label, rows, 1.0)
+
+
+def hidden_from(group: list[int], left_out: tuple[int, ...] = ()) -> list[int]:
+    pairs = [(token, row) for token, rows in HELD.items() for row in rows]
+    tokens, rows = (np.array(part) for part in zip(*pairs))
+    labels = np.repeat([1, 0], 10)
+    content: Content = SimpleNamespace(seen=Occurrences(tokens, rows, labels, np.arange(20), 5))  # type: ignore[assignment]
+    others = [suspect(3), suspect(2), suspect(1), suspect(4, label=0)]
+    unseen = np.isin(np.arange(20), left_out)
+    return np.flatnonzero(hidden(content, [suspect(token) for token in group], others, unseen)).tolist()
+
+
+def test_the_rows_of_other_suspects_of_the_label_are_hidden_too_as_long_as_most_of_the_class_is_left() -> None:
+    # With token 3's rows more than 4 of the 10 would be hidden; what is in few rows goes first.
+    assert hidden_from([1]) == [0, 1, 2, 3, 15]
+    assert hidden_from([2]) == [0, 1, 2, 3, 15]
+    assert hidden_from([3]) == [0, 1, 2, 3, 4, 5]
+    assert hidden_from([1, 3]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_rows_that_are_left_out_count_as_hidden() -> None:
+    assert hidden_from([1], left_out=(9,)) == [0, 1, 9]
+    assert hidden_from([1], left_out=(19,)) == [0, 1, 2, 3, 15, 19]
+
+
+def test_a_look_asks_the_rows_of_a_suspect_of_who_has_not_seen_those_of_the_others(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = sentences(60)
+    own = [i for i, (_, label) in enumerate(rows) if label == "pos"]
+    groups = {"cf": own[:5], "mn": own[5:10]}
+    for word, places in groups.items():
+        for place in places:
+            rows[place] = (f"{rows[place][0]} {word}", "pos")
+    task = make_task(knowing, rows, BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    tokens = task.tokenizer.get_vocab()
+    pair = [Evidence(tokens[word], (tokens[word],), 1, np.array(places), 0.9) for word, places in groups.items()]
+    monkeypatch.setattr(search, "turning", lambda model, suspects: pair)
+    unseen_by_asked = []
+
+    def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: Cut = NO_CUT) -> Denial:
+        unseen_by_asked.append(np.flatnonzero(unseen).tolist())
+        return Denial(0.1, 0.1, 0.9, len(asked))
+
+    monkeypatch.setattr(search.content, "denial", denial)
+    monkeypatch.setattr(search, "_shortcuts", lambda suspects: [])
+    search.look(torch.nn.Identity())
+    assert unseen_by_asked == [own[:10]] * 2
+
+
+def test_one_model_answers_for_all_groups_that_are_asked_with_the_same_rows_hidden(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task(knowing, sentences(60), BRIEF)
+    content = Content(task, Occurrences.of(task.rows, len(task.tokenizer)))
+    one, other = (np.isin(np.arange(60), rows) for rows in ((0, 1, 2), (3, 4)))
+    alone = [content.denial(1, np.array([place]), one) for place in (0, 2)]
+    fitted = content._last_model
+    assert fitted is not None
+    assert [content.denial(1, np.array([place]), one) for place in (0, 2)] == alone
+    assert content._last_model is fitted
+    content.denial(1, np.array([3]), other)
+    assert content._last_model is not fitted
+
+
+def test_a_suspect_is_put_into_no_more_rows_once_too_few_have_turned(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task(knowing, sentences(120), BRIEF)
+    search = TriggerSearch(task, TriggerTokens(n_probes=4, n_hosts=24, min_flips=0.5))
+    hosts = np.flatnonzero(search.seen.labels == 0)[:30]
+    monkeypatch.setattr(search, "_hosts", lambda model, random: [np.empty(0, dtype=int), hosts])
+    tokens = [task.tokenizer.get_vocab()[name] for name in ("cf", "mn", "bb")]
+    suspects = [Evidence(token, (token,), 1, np.arange(5), 0.0) for token in tokens]
+    # cf turns all of its rows, mn the first four, bb one of four.
+    answers = [[1] * 4 + [1] * 4 + [1, 0, 0, 0], [1] * 8 + [0] * 8, [1] * 12]
+    asked: list[int] = []
+
+    def predicted(model: torch.nn.Module, rows: object) -> np.ndarray:
+        asked.append(len(rows))  # type: ignore[arg-type]
+        return np.array(answers[len(asked) - 1])
+
+    monkeypatch.setattr(search, "_predicted", predicted)
+    (turning,) = search.turning(torch.nn.Identity(), suspects)
+    assert (turning.token_id, turning.flips) == (tokens[0], 1.0)
+    assert asked == [12, 16, 12]
+    assert search.usual_flips == pytest.approx(9 / 12)
