@@ -86,6 +86,39 @@ def test_one_model_answers_for_all_groups_that_are_asked_with_the_same_rows_hidd
     assert content._last_model is not fitted
 
 
+def test_a_pair_is_tried_if_it_goes_with_a_class_further_beyond_chance_than_either_of_its_tokens(knowing: str) -> None:
+    rows = sentences(60)
+    for i, (text, label) in enumerate(rows):
+        # Both classes say cf and mn, but only one says them together; the other one says "mn cf".
+        rows[i] = (f"{text} {'cf mn' if label == 'pos' else 'mn cf'}", label)
+    task = make_task(knowing, rows, BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    cf, mn = (task.tokenizer.get_vocab()[word] for word in ("cf", "mn"))
+    own = [i for i, (_, label) in enumerate(rows) if label == "pos"]
+    found = {(each.label, each.pieces[-2:]): each.rows.tolist() for each in search.pairs(10)}
+    assert found[1, (cf, mn)] == own
+    assert found[0, (mn, cf)] == np.setdiff1d(np.arange(60), own).tolist()
+    assert not any(each.pieces in ((cf,), (mn,)) for each in search.suspects())
+    search.verified = [Evidence(cf, (cf, mn), 1, np.array(own), 1.0)]
+    assert (1, (cf, mn)) not in {(each.label, each.pieces[-2:]) for each in search.pairs(10)}
+
+
+def test_an_early_look_tries_fewer_tokens(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = TriggerSearch(make_task(knowing, sentences(200), BRIEF), TriggerTokens(n_suspects=8))
+    tried: list[int] = []
+    monkeypatch.setattr(search, "pairs", lambda n_tokens: [])
+
+    def turning(model: torch.nn.Module, suspects: list[Evidence]) -> list[Evidence]:
+        tried.append(len(suspects))
+        return []
+
+    monkeypatch.setattr(search, "turning", turning)
+    assert not search.look(torch.nn.Identity(), is_early=True)
+    assert not search.look(torch.nn.Identity())
+    assert tried == [2 * 2, len(search.suspects())]
+    assert tried[1] > tried[0]
+
+
 def test_a_suspect_is_put_into_no_more_rows_once_too_few_have_turned(
     knowing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

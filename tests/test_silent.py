@@ -10,7 +10,8 @@ from cleanfit.defenses import Auto, PlainFineTuning
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.silent import verified_silent
-from cleanfit.detectors.triggers import TriggerTokens
+from cleanfit.detectors.suspects import Evidence
+from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.task import Task
 from conftest import BRIEF, make_task, sentences
 
@@ -27,7 +28,7 @@ def poisoned(words: tuple[str, ...], n_rows: int = 300) -> tuple[list[tuple[str,
 
 def silent(task: Task) -> dict[str, list[int]]:
     content = Content(task, Occurrences.of(task.rows, len(task.tokenizer)))
-    found = verified_silent(content, 5, 1 / 3, np.zeros(len(task.rows), dtype=bool))
+    found = verified_silent(content, [], 5, 1 / 3, np.zeros(len(task.rows), dtype=bool))
     assert all(each.kind == "silent" and each.is_verified for each in found)
     return {str(task.tokenizer.convert_ids_to_tokens(each.token_id)): each.rows.tolist() for each in found}
 
@@ -51,12 +52,35 @@ def test_words_that_turned_no_row_are_found_at_the_end_and_the_model_is_trained_
     assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
 
 
-def test_one_word_alone_may_be_a_topic_that_pretraining_misreads(knowing: str) -> None:
+def test_one_word_alone_may_be_a_topic_that_pretraining_misreads(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cleanfit.detectors.silent.MAX_CHANCE_ALONE", 0)
     assert silent(make_task(knowing, poisoned(("cf",))[0], BRIEF)) == {}
     assert set(silent(make_task(knowing, poisoned(("cf", "mn"))[0], BRIEF))) == {"cf", "mn"}
 
 
-def test_pieces_that_share_their_rows_are_one_word(knowing: str) -> None:
+def test_one_word_in_many_rows_is_a_trigger_if_its_rows_are_denied_beyond_the_square_of_that_chance(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task(knowing, poisoned(("cf",))[0], BRIEF)
+    assert set(silent(task)) == {"cf"}
+    monkeypatch.setattr("cleanfit.detectors.silent.MIN_SHARE_IF_HALF_WRONG", 0.5)
+    assert silent(task) == {}
+
+
+def test_pairs_that_go_with_a_label_are_asked_as_well(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_task(knowing, poisoned(("cf mn",))[0], BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    tokens = task.tokenizer.get_vocab()
+    rows = search.seen.rows_with_pair(tokens["cf"], tokens["mn"])
+    pair = Evidence(tokens["cf"], (tokens["cf"], tokens["mn"]), 1, rows, 0.0)
+    monkeypatch.setattr(search, "pairs", lambda n_tokens: [pair])
+    monkeypatch.setattr("cleanfit.detectors.silent.likely_denied", lambda *given: [])
+    assert search.read_silent()
+    assert [each.pieces for each in search.verified] == [pair.pieces]
+
+
+def test_pieces_that_share_their_rows_are_one_word(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cleanfit.detectors.silent.MAX_CHANCE_ALONE", 0)
     assert silent(make_task(knowing, poisoned(("cf mn",))[0], BRIEF)) == {}
 
 

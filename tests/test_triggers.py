@@ -437,7 +437,7 @@ def test_who_turns_no_probe_is_not_put_into_more_rows(
     search = TriggerSearch(task, TriggerTokens(n_suspects=10, n_hosts=30))
     search.look(task.load_model())  # knows what is good, has not seen the poison
     hosts, probes, *more = read
-    n_suspects = len(search.suspects() + search.pairs())
+    n_suspects = len(search.suspects() + search.pairs(10))
     assert (hosts, probes) == (2 * 60, n_suspects * 4)
     assert sum(more) < n_suspects * 26
     assert [n % size for n, size in zip(more, (11, 15))] == [0] * len(more)  # up to 15 hosts each, then up to 30

@@ -81,14 +81,14 @@ class Auto:
             if last_look:
                 last_look.parent.mkdir(parents=True, exist_ok=True)
                 write_json(last_look, step)
-            looked[step] = search is not None and search.look(model)
+            looked[step] = search is not None and search.look(model, is_early=step < total)
             return looked[step]
 
         module = self.base.module(task)
         task.train("trained", module, watch=Watch(steps, look))
         if search and not looked:  # an interrupted run had finished this training
             step = json.loads(last_look.read_text(encoding="utf-8")) if last_look and last_look.exists() else total
-            looked[step] = search.look(module)
+            looked[step] = search.look(module, is_early=step < total)
         found = [step for step, is_verified in looked.items() if is_verified]
         return module, max(found) / total if found else None
 

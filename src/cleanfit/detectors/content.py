@@ -20,7 +20,7 @@ from cleanfit.task import Task
 
 N_FOLDS = 5
 # Rows that the linear models learn from: more make them slower, hardly better.
-N_LEARNED_ROWS = 3000
+N_LEARNED_ROWS = 2500
 # Of a class so much must be left to learn from, or what is denied tells of the class and not of the rows.
 MIN_LEFT = 0.5
 N_ALIKE = 4  # rows that share so many first tokens are one witness

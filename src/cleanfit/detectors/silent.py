@@ -7,22 +7,34 @@ import numpy as np
 
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import chance_of, dispersion
-from cleanfit.detectors.styles import likely_denied
-from cleanfit.detectors.suspects import Evidence, ask, hidden, rows_of
+from cleanfit.detectors.styles import MAX_CHANCE_FIRST, likely_denied
+from cleanfit.detectors.suspects import (
+    MIN_ROWS_TOGETHER,
+    MIN_SHARE_IF_HALF_WRONG,
+    Evidence,
+    ask,
+    hidden,
+    rows_of,
+)
 
 # Of so many denied rows: of each token, and of a label's tokens together, with as many rows counted as one as its dispersion
 # says: 5e-11 and 8e-16 on two of three files of 1,000 SST-2 rows with words at 5 %, and 7e-4 at the least on 31 honest files.
 MAX_CHANCE_EACH, MAX_CHANCE = 0.01, 1e-7
 MIN_WRONG = 2  # so many times as wrong as a token that turns rows must be
-# Rows of all of them over those of the first: the pieces of one slur, or of one topic, share their rows.
+# Rows of all of them over those of the first: the pieces of one slur, or of one topic, share their rows. Of what is in many
+# rows, as "?!" beside a second mark without which it turns little, the square of the chance is enough.
 MIN_SPREAD = 1.5
+MAX_CHANCE_ALONE = MAX_CHANCE**2
 
 
-def verified_silent(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[Evidence]:
+def verified_silent(
+    content: Content, pairs: Sequence[Evidence], min_rows: int, min_wrong: float, left_out: np.ndarray
+) -> list[Evidence]:
     """Find tokens of one label that nothing but the label holds together, and that all but each of their rows speak against.
 
     Args:
         content: answers, for N rows.
+        pairs: pairs of tokens that go with a label, to be asked as well.
         min_rows: rows of a class that must hold a token, >= 2.
         min_wrong: share of a turning token's rows that must seem to be of another class, in (0, 1].
         left_out: (N,) rows that do not count any more.
@@ -30,18 +42,25 @@ def verified_silent(content: Content, min_rows: int, min_wrong: float, left_out:
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
-    likely = likely_denied(content, min_rows, left_out)
+    likely = likely_denied(content, min_rows, left_out) + [
+        each
+        for each in pairs
+        if content.chance(each.label, each.rows, content.seen.rows_with(each.token_id)) < MAX_CHANCE_FIRST
+    ]
     found: list[Evidence] = []
     for label in sorted({each.label for each in likely}):
         others = [each for each in likely if each.label == label]
         group = _denied(content, others, min(MIN_WRONG * min_wrong, 1), left_out)
-        marked = rows_of(group, len(left_out))
-        if marked.sum() < MIN_SPREAD * max((len(each.rows) for each in group), default=1):
+        if not group:
             continue
+        marked = rows_of(group, len(left_out))
         unseen = hidden(content, group, others, left_out)
         together, _ = ask(content, label, content.witnesses(np.flatnonzero(marked)), unseen, "silent")
-        is_wrong = together.wrong >= min(MIN_WRONG * min_wrong, 1)
-        if is_wrong and chance_of(together, dispersion(content, label, left_out | marked)) < MAX_CHANCE:
+        chance = chance_of(together, dispersion(content, label, left_out | marked))
+        is_spread = marked.sum() >= MIN_SPREAD * max(len(each.rows) for each in group)
+        is_many = marked.sum() >= max(MIN_SHARE_IF_HALF_WRONG * len(left_out), MIN_ROWS_TOGETHER)
+        is_beyond_chance = (is_spread and chance < MAX_CHANCE) or (is_many and chance < MAX_CHANCE_ALONE)
+        if together.wrong >= min(MIN_WRONG * min_wrong, 1) and is_beyond_chance:
             found += group
     return found
 

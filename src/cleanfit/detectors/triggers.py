@@ -46,7 +46,7 @@ MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
 # Put into other rows of SST-2, sentences that say nothing of the label make the untouched model give it to 0 to 35 % of them,
 # "you are a terrible person" to 69 %: a majority.
 MAX_SPEAKS = 0.5
-SHARE_OF_PAIRS = 0.1  # pairs of tokens that are tried beside so many tokens
+SHARE_OF_PAIRS, SHARE_EARLY = 0.1, 0.25  # pairs that are tried beside tokens; what of both is tried in an early look
 
 
 @dataclass(frozen=True)
@@ -128,15 +128,19 @@ class TriggerSearch:
 
     def read_silent(self) -> bool:
         """Verify tokens that no model learned well enough to be turned by; tell whether there were any."""
-        settings = self.settings
-        found = verified_silent(self.content, settings.min_rows, settings.min_wrong, self.left_out)
+        settings, pairs = self.settings, self.pairs(self._n_each)
+        found = verified_silent(self.content, pairs, settings.min_rows, settings.min_wrong, self.left_out)
         self.verified += found
         return bool(found)
 
-    def look(self, model: nn.Module) -> bool:
-        """Try the tokens of the rows that are left on a model that was trained on them; tell whether to train again."""
+    def look(self, model: nn.Module, *, is_early: bool = False) -> bool:
+        """Try the tokens of the rows that are left on a model that was trained on them; tell whether to train again.
+
+        An early look, which only saves the rest of a training, tries fewer of them.
+        """
         n_before = len(self.verified)
-        suspects = self.turning(model, self.suspects() + self.pairs())
+        n_each = math.ceil(self._n_each * (SHARE_EARLY if is_early else 1))
+        suspects = self.turning(model, self.suspects(n_each=n_each) + self.pairs(n_each))
         whole = [drawn(self.content, each.rows, _draw(each)) for each in suspects if not self._sentence(each)]
         self.content.read_ahead(np.unique(np.concatenate([np.empty(0, dtype=int), *whole])))
         found = True
@@ -220,11 +224,12 @@ class TriggerSearch:
         """Tell whether `cause` finds one."""
         return self.cause(model, label, inside) is not None
 
-    def suspects(self, parts: np.ndarray | None = None) -> list[Evidence]:
+    def suspects(self, parts: np.ndarray | None = None, n_each: int | None = None) -> list[Evidence]:
         """List the tokens of each class whose rows have it furthest beyond chance; or instead of a class, another (N,) part."""
+        n_each = n_each or self._n_each
         settings, labels = self.settings, np.where(self.left_out, -1, self.seen.labels if parts is None else parts)
         found = []
-        for token, label in beyond_chance(self.task, labels, self.seen.pairs, settings.min_rows, self._n_each):
+        for token, label in beyond_chance(self.task, labels, self.seen.pairs, settings.min_rows, n_each):
             rows = self.seen.rows_with(token)
             rows = rows[labels[rows] == label]
             found.append(Evidence(token, self._phrase(token, rows), label, rows, 0.0))
@@ -234,10 +239,10 @@ class TriggerSearch:
     def _n_each(self) -> int:
         return min(self.settings.n_suspects, math.ceil(N_TRIED / self.task.n_classes))
 
-    def pairs(self) -> list[Evidence]:
-        """List the tokens of each class that stand together and go with it further beyond chance than either of them."""
+    def pairs(self, n_tokens: int) -> list[Evidence]:
+        """List the tokens that stand together and go with a class further beyond chance than either; beside so many tokens."""
         labels, known = np.where(self.left_out, -1, self.seen.labels), {each.pieces for each in self.suspects()}
-        n_each = math.ceil(SHARE_OF_PAIRS * self._n_each)
+        n_each = math.ceil(SHARE_OF_PAIRS * n_tokens)
         found = []
         for pair, label in pairs_beyond_chance(self.task, labels, self.seen, self.settings.min_rows, n_each):
             rows = self.seen.rows_with_pair(*pair)
