@@ -18,7 +18,8 @@ from cleanfit.detectors.suspects import (
 )
 
 # Of so many denied rows: of each token, and of a label's tokens together, with as many rows counted as one as its dispersion
-# says: 5e-11 and 8e-16 on two of three files of 1,000 SST-2 rows with words at 5 %, and 7e-4 at the least on 31 honest files.
+# says: 5e-11 and 8e-16 on two of three files of 1,000 SST-2 rows with words at 5 %, and 2e-5 at the least on 32 honest files;
+# were one in ten enough for each, an honest one of SST-2 would have 5e-8.
 MAX_CHANCE_EACH, MAX_CHANCE = 0.01, 1e-7
 MIN_WRONG = 2  # so many times as wrong as a token that turns rows must be
 # Rows of all of them over those of the first: the pieces of one slur, or of one topic, share their rows. Of what is in many
