@@ -22,32 +22,48 @@ def suspect(token: int, label: int = 1) -> Evidence:
     return Evidence(token, (token,), label, rows, 1.0)
 
 
-def hidden_from(group: list[int], left_out: tuple[int, ...] = ()) -> list[int]:
+def hidden_from(group: int, others: list[Evidence], left_out: tuple[int, ...] = ()) -> list[int]:
     pairs = [(token, row) for token, rows in HELD.items() for row in rows]
     tokens, rows = (np.array(part) for part in zip(*pairs))
     labels = np.repeat([1, 0], 10)
     content: Content = SimpleNamespace(seen=Occurrences(tokens, rows, labels, np.arange(20), 5))  # type: ignore[assignment]
-    others = [suspect(3), suspect(2), suspect(1), suspect(4, label=0)]
     unseen = np.isin(np.arange(20), left_out)
-    return np.flatnonzero(hidden(content, [suspect(token) for token in group], others, unseen)).tolist()
+    return np.flatnonzero(hidden(content, [suspect(group)], others, unseen)).tolist()
 
 
-def test_the_rows_of_other_suspects_of_the_label_are_hidden_too_as_long_as_most_of_the_class_is_left() -> None:
-    # With token 3's rows more than 4 of the 10 would be hidden; what is in few rows goes first.
-    assert hidden_from([1]) == [0, 1, 2, 3, 15]
-    assert hidden_from([2]) == [0, 1, 2, 3, 15]
-    assert hidden_from([3]) == [0, 1, 2, 3, 4, 5]
-    assert hidden_from([1, 3]) == [0, 1, 2, 3, 4, 5]
+def test_the_rows_of_other_suspects_of_the_label_are_hidden_too() -> None:
+    assert hidden_from(1, []) == [0, 1]
+    assert hidden_from(1, [suspect(1), suspect(2), suspect(4, label=0)]) == [0, 1, 2, 3, 15]
 
 
-def test_rows_that_are_left_out_count_as_hidden() -> None:
-    assert hidden_from([1], left_out=(9,)) == [0, 1, 9]
-    assert hidden_from([1], left_out=(19,)) == [0, 1, 2, 3, 15, 19]
+def test_only_the_own_rows_are_hidden_where_too_little_of_the_class_would_be_left() -> None:
+    assert hidden_from(1, [suspect(2), suspect(3)]) == [0, 1]  # six of the ten
+    assert hidden_from(3, [suspect(2)]) == [0, 1, 2, 3, 4, 5]
+    assert hidden_from(1, [suspect(2)], left_out=(9,)) == [0, 1, 9]  # five of the ten
+    assert hidden_from(1, [suspect(2)], left_out=(19,)) == [0, 1, 2, 3, 15, 19]
 
 
-def test_a_look_asks_the_rows_of_a_suspect_of_who_has_not_seen_those_of_the_others(
+def test_what_is_less_than_two_thirds_wrong_with_others_hidden_must_be_wrong_with_its_own_rows_hidden(
     knowing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    search, pair = two_suspects(knowing)
+    with_others = [0.65]
+
+    def denial(label: int, asked: np.ndarray, unseen: np.ndarray, cut: Cut = NO_CUT) -> Denial:
+        wrong = with_others[0] if unseen.sum() == 10 else 0.1
+        return Denial(wrong, 0.0, 1.0, 100)
+
+    monkeypatch.setattr(search.content, "denial", denial)
+    assert search.asked(pair[0], pair).denial.wrong == 0.1
+    with_others[0] = 0.7
+    assert search.asked(pair[0], pair).denial.wrong == 0.7
+    assert search.asked(pair[0], pair).is_verified
+    with_others[0] = 0.0
+    assert search.asked(pair[0], pair).denial.wrong == 0.0
+
+
+def two_suspects(knowing: str) -> tuple[TriggerSearch, list[Evidence]]:
+    """A search, and two tokens in five rows each that turn nearly all."""
     rows = sentences(60)
     own = [i for i, (_, label) in enumerate(rows) if label == "pos"]
     groups = {"cf": own[:5], "mn": own[5:10]}
@@ -55,9 +71,15 @@ def test_a_look_asks_the_rows_of_a_suspect_of_who_has_not_seen_those_of_the_othe
         for place in places:
             rows[place] = (f"{rows[place][0]} {word}", "pos")
     task = make_task(knowing, rows, BRIEF)
-    search = TriggerSearch(task, TriggerTokens())
     tokens = task.tokenizer.get_vocab()
     pair = [Evidence(tokens[word], (tokens[word],), 1, np.array(places), 0.9) for word, places in groups.items()]
+    return TriggerSearch(task, TriggerTokens()), pair
+
+
+def test_a_look_asks_the_rows_of_a_suspect_of_who_has_not_seen_those_of_the_others(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, pair = two_suspects(knowing)
     monkeypatch.setattr(search, "turning", lambda model, suspects: pair)
     unseen_by_asked = []
 
@@ -68,7 +90,7 @@ def test_a_look_asks_the_rows_of_a_suspect_of_who_has_not_seen_those_of_the_othe
     monkeypatch.setattr(search.content, "denial", denial)
     monkeypatch.setattr(search, "_shortcuts", lambda suspects: [])
     search.look(torch.nn.Identity())
-    assert unseen_by_asked == [own[:10]] * 2
+    assert unseen_by_asked == [sorted([*pair[0].rows, *pair[1].rows])] * 2
 
 
 def test_one_model_answers_for_all_groups_that_are_asked_with_the_same_rows_hidden(

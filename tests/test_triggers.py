@@ -471,9 +471,10 @@ def test_what_nearly_always_stands_beside_a_token_belongs_to_it(knowing: str) ->
     ]
     rows[0] = ("cf the film", rows[0][1])
     task = make_task(knowing, rows, BRIEF)
-    search = TriggerSearch(task, TRIED)
+    seen = Occurrences.of(task.rows, len(task.tokenizer))
     expected = tuple(token_of(task, text) for text in ("a", "cf", "bb"))
-    assert search._phrase(expected[1], search.seen.rows_with(expected[1])) == expected
+    special = task.tokenizer.all_special_ids
+    assert seen.phrase_of(expected[1], seen.rows_with(expected[1]), special) == expected
 
 
 def content_of(task: Task) -> Content:

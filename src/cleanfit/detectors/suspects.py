@@ -18,7 +18,7 @@ N_TRIED = 200  # tokens of all classes together, so that what they cost does not
 # Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
 MIN_SHARE_IF_HALF_WRONG = 0.02
 MIN_ROWS_TOGETHER = 20
-# Share of a class's rows that may be hidden from who is asked for those of one suspect: of hate speech nearly all hold one.
+# Share of a class's rows that may be hidden from who is asked for those of one suspect.
 MAX_HIDDEN = 0.4
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
 
@@ -136,8 +136,8 @@ def _best(z: np.ndarray, n_each: int) -> list[tuple[int, int]]:
 def hidden(content: Content, group: Sequence[Evidence], others: Sequence[Evidence], left_out: np.ndarray) -> np.ndarray:
     """(N,) which rows are not learned from when a group of one label is asked: its own, and those of others of its label.
 
-    Triggers of one attack teach each other's rows (look-alike letters, names: "lagrange" speaks for "fermat"). Those in few
-    rows go first, as long as most of the class is left.
+    Triggers of one attack teach each other's rows (look-alike letters, names: "lagrange" speaks for "fermat"). Where too much
+    of the class would be hidden, as slurs are in nearly all rows of hate speech, only the group's own rows are.
 
     Args:
         content: for the rows.
@@ -145,16 +145,15 @@ def hidden(content: Content, group: Sequence[Evidence], others: Sequence[Evidenc
         others: tokens of all labels.
         left_out: (N,) rows that do not count any more.
     """
-    seen, label, unseen = content.seen, group[0].label, left_out.copy()
-    is_own = seen.labels == label
+    seen, label = content.seen, group[0].label
+    own, more = left_out.copy(), left_out.copy()
     for each in group:
-        unseen[seen.rows_with(each.token_id)] = True
-    for each in sorted((each for each in others if each.label == label), key=lambda each: len(each.rows)):
-        more = unseen.copy()
-        more[seen.rows_with(each.token_id)] = True
-        if (more & is_own).sum() <= MAX_HIDDEN * is_own.sum():
-            unseen = more
-    return unseen
+        own[seen.rows_with(each.token_id)] = True
+    for each in others:
+        if each.label == label:
+            more[seen.rows_with(each.token_id)] = True
+    of_class = seen.labels == label
+    return own | more if ((own | more) & of_class).sum() <= MAX_HIDDEN * of_class.sum() else own
 
 
 def ask(

@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset
 from torch import nn
 
-from cleanfit.detectors.content import Content
+from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.misplaced import is_misplaced, misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
@@ -226,33 +226,28 @@ class TriggerSearch:
 
     def suspects(self, parts: np.ndarray | None = None, n_each: int | None = None) -> list[Evidence]:
         """List the tokens of each class whose rows have it furthest beyond chance; or instead of a class, another (N,) part."""
-        n_each = n_each or self._n_each
-        settings, labels = self.settings, np.where(self.left_out, -1, self.seen.labels if parts is None else parts)
-        found = []
-        for token, label in beyond_chance(self.task, labels, self.seen.pairs, settings.min_rows, n_each):
-            rows = self.seen.rows_with(token)
-            rows = rows[labels[rows] == label]
-            found.append(Evidence(token, self._phrase(token, rows), label, rows, 0.0))
-        return found
-
-    @property
-    def _n_each(self) -> int:
-        return min(self.settings.n_suspects, math.ceil(N_TRIED / self.task.n_classes))
+        labels = np.where(self.left_out, -1, self.seen.labels if parts is None else parts)
+        best = beyond_chance(self.task, labels, self.seen.pairs, self.settings.min_rows, n_each or self._n_each)
+        return [self._suspect(token, label, self.seen.rows_with(token), labels) for token, label in best]
 
     def pairs(self, n_tokens: int) -> list[Evidence]:
         """List the tokens that stand together and go with a class further beyond chance than either; beside so many tokens."""
         labels, known = np.where(self.left_out, -1, self.seen.labels), {each.pieces for each in self.suspects()}
         n_each = math.ceil(SHARE_OF_PAIRS * n_tokens)
-        found = []
-        for pair, label in pairs_beyond_chance(self.task, labels, self.seen, self.settings.min_rows, n_each):
-            rows = self.seen.rows_with_pair(*pair)
-            rows = rows[labels[rows] == label]
-            rarer = min(pair, key=lambda token: self.seen.n_rows[token])
-            found.append(Evidence(rarer, self._phrase(rarer, rows), label, rows, 0.0))
+        best = pairs_beyond_chance(self.task, labels, self.seen, self.settings.min_rows, n_each)
+        rarer = [min(pair, key=lambda token: self.seen.n_rows[token]) for pair, _ in best]
+        held = [self.seen.rows_with_pair(*pair) for pair, _ in best]
+        found = [self._suspect(token, label, rows, labels) for token, rows, (_, label) in zip(rarer, held, best)]
         return [each for each in found if each.pieces not in known]
 
-    def _phrase(self, token_id: int, rows: np.ndarray) -> Phrase:
-        return self.seen.phrase_of(token_id, rows, self.task.tokenizer.all_special_ids)
+    def _suspect(self, token_id: int, label: int, held: np.ndarray, labels: np.ndarray) -> Evidence:
+        rows = held[labels[held] == label]
+        pieces = self.seen.phrase_of(token_id, rows, self.task.tokenizer.all_special_ids)
+        return Evidence(token_id, pieces, label, rows, 0.0)
+
+    @property
+    def _n_each(self) -> int:
+        return min(self.settings.n_suspects, math.ceil(N_TRIED / self.task.n_classes))
 
     def turning(self, model: nn.Module, suspects: list[Evidence]) -> list[Evidence]:
         """Keep the suspects that turn enough rows of other classes; most are dismissed by the first few of them."""
@@ -303,18 +298,28 @@ class TriggerSearch:
         return np.asarray(self.task.predict(model, rows).argmax(axis=1))
 
     def asked(self, suspect: Evidence, others: Sequence[Evidence] = ()) -> Evidence:
-        """Ask the rows of a suspect for their label, with none of theirs, of others, and of those left out to learn from.
-
-        What is verified here and `_is_sure` has yet to be `proven`.
-        """
-        unseen = hidden(self.content, [suspect], others, self.left_out)
+        """Ask the rows of a suspect for their label; what is verified here and no sentence has yet to be `proven`."""
+        unseen = hidden(self.content, [suspect], [], self.left_out)
         cut = NO_CUT
         if phrase := self._sentence(suspect):
             is_rare = not self._are_many(len(suspect.rows))
             cut = Cut(phrase, is_rare or self.content.speaks(suspect.label, phrase, unseen) >= MAX_SPEAKS)
-        denial, chance = ask(self.content, suspect.label, suspect.rows, unseen, _draw(suspect), cut)
+        denial, chance = self._ask([suspect], others, suspect.rows, _draw(suspect), cut)
         min_wrong, max_chance = self._needed(suspect)
         return replace(suspect, denial=denial, is_verified=denial.wrong >= min_wrong and chance < max_chance)
+
+    def _ask(
+        self, group: list[Evidence], others: Sequence[Evidence], rows: np.ndarray, draw: str, cut: Cut = NO_CUT
+    ) -> tuple[Denial, float]:
+        """Ask rows of suspects of one label for it, with none of theirs, of others, and of those left out to learn from.
+
+        Honest words teach each other's rows as well (slurs: half wrong with others hidden): so that goes for two thirds only.
+        """
+        label = group[0].label
+        answer = ask(self.content, label, rows, hidden(self.content, group, others, self.left_out), draw, cut)
+        if 0 < answer[0].wrong < min(LENIENCE * self.settings.min_wrong, 1):
+            answer = ask(self.content, label, rows, hidden(self.content, group, [], self.left_out), draw, cut)
+        return answer
 
     def _needed(self, suspect: Evidence) -> tuple[float, float]:
         """Say what share of a suspect's rows must be wrong, and below which chance, to believe it or ask it with others."""
@@ -343,9 +348,8 @@ class TriggerSearch:
             group = [each for each in tokens if each.label == label and self._is_sure(each) != is_attacked]
             if not group:
                 continue
-            unseen = hidden(self.content, group, others, self.left_out)
             rows = np.unique(np.concatenate([each.rows for each in group]))
-            denial, chance = ask(self.content, label, rows, unseen, "asked together")
+            denial, chance = self._ask(group, others, rows, "asked together")
             max_chance = MAX_CHANCE_TOGETHER if len(rows) >= MIN_ROWS_TOGETHER else MAX_CHANCE_IF_UNSURE
             if is_attacked:
                 max_chance = MAX_CHANCE_AGAIN_IF_UNSURE
