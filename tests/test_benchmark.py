@@ -11,16 +11,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from cleanfit.benchmark.cell import Cell
+from cleanfit.benchmark.cluster import run_missing
 from cleanfit.benchmark.grid import read_grid
 from cleanfit.benchmark.local import Workers
 from cleanfit.benchmark.run import run_bench
-from cleanfit.benchmark.work import _files
+from cleanfit.benchmark.work import _files, cell_path
 from cleanfit.errors import CleanfitError, DataError, OutputError, SettingsError
 from cleanfit.models import MINILM_PACKAGE
 from conftest import read_csv, sentences, write_tsv
@@ -282,7 +284,7 @@ def test_a_ray_cluster_loses_nothing_when_a_worker_is_killed(broken_grid: Path, 
 
         def victims() -> list[Any]:
             below = psutil.Process(process.pid).children(recursive=True)
-            return [child for child in below if child.name().startswith("ray::run_cell")]
+            return [child for child in below if child.name().startswith("ray::run_missing")]
 
         # Two of the three cells run at once; when a cell is done another one is at work.
         wait_for(lambda: bool(list(broken.glob("cells/*.json"))) and bool(victims()), process)
@@ -292,6 +294,20 @@ def test_a_ray_cluster_loses_nothing_when_a_worker_is_killed(broken_grid: Path, 
     assert "3 cells: 0 were there, 3 run, 0 failed." in told
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert scores(broken) == scores(broken_grid.parent / "unbroken")
+
+
+def test_a_task_that_is_tried_again_does_not_run_a_cell_that_was_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr("cleanfit.benchmark.cluster.run_cell", lambda cell, out, n_threads: ran.append(cell.name))
+    (tmp_path / "cells").mkdir()
+    for name in ("there", "missing"):
+        cell: Any = SimpleNamespace(name=name)
+        if name == "there":
+            cell_path(tmp_path, name).write_text("{}", encoding="utf-8")
+        run_missing(cell, tmp_path, 1)
+    assert ran == ["missing"]
 
 
 def test_the_smoke_grid_runs_and_its_table_has_all_its_lines(tmp_path: Path, run: Run) -> None:

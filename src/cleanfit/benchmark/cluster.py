@@ -45,7 +45,7 @@ def run_on_ray(
             num_gpus=1 / per_gpu if per_gpu else 0,
             max_retries=N_RETRIES,
             max_calls=1,  # a fresh process a cell, as on one machine: its memory is its own
-        )(run_cell)
+        )(run_missing)
         pending: dict[Any, Cell] = {remote.remote(cell, out, n_threads): cell for cell in cells}
         while pending:
             (ended, *_), _ = ray.wait(list(pending), num_returns=1)
@@ -57,3 +57,9 @@ def run_on_ray(
             done(cell)
     finally:
         ray.shutdown()
+
+
+def run_missing(cell: Cell, out: Path, n_threads: int) -> None:
+    """Run a cell unless it is there: Ray tries a task again as well whose worker died after the cell was written."""
+    if not cell_path(out, cell.name).exists():
+        run_cell(cell, out, n_threads)
