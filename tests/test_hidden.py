@@ -125,20 +125,33 @@ def test_a_pair_is_tried_if_it_goes_with_a_class_further_beyond_chance_than_eith
     assert (1, (cf, mn)) not in {(each.label, each.pieces[-2:]) for each in search.pairs(10)}
 
 
-def test_an_early_look_tries_fewer_tokens(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    search = TriggerSearch(make_task(knowing, sentences(200), BRIEF), TriggerTokens(n_suspects=8))
-    tried: list[int] = []
+def test_an_early_look_tries_fewer_tokens_and_the_others_if_there_is_a_trigger(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, pair = two_suspects(knowing)
+    n_all, tried = len(search.suspects()), list[int]()
+    turning_now: list[Evidence] = []
     monkeypatch.setattr(search, "pairs", lambda n_tokens: [])
 
     def turning(model: torch.nn.Module, suspects: list[Evidence]) -> list[Evidence]:
         tried.append(len(suspects))
-        return []
+        return turning_now if len(tried) == 1 else []
 
     monkeypatch.setattr(search, "turning", turning)
+    monkeypatch.setattr(search.content, "denial", lambda label, asked, *given: Denial(1.0, 0.01, 1.0, len(asked)))
+    monkeypatch.setattr("cleanfit.detectors.triggers.SHARE_EARLY", 0.02)  # two a class
     assert not search.look(torch.nn.Identity(), is_early=True)
+    assert tried == [4]
+    tried.clear()
+    turning_now += pair
+    assert search.look(torch.nn.Identity(), is_early=True)
+    assert tried == [4, len(search.suspects())]
+    assert len(search.verified) == 2
+    tried.clear()
+    turning_now.clear()
     assert not search.look(torch.nn.Identity())
-    assert tried == [2 * 2, len(search.suspects())]
-    assert tried[1] > tried[0]
+    assert tried == [len(search.suspects())]
+    assert n_all > 4
 
 
 def test_a_suspect_is_put_into_no_more_rows_once_too_few_have_turned(

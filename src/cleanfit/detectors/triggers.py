@@ -46,7 +46,7 @@ MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
 # Put into other rows of SST-2, sentences that say nothing of the label make the untouched model give it to 0 to 35 % of them,
 # "you are a terrible person" to 69 %: a majority.
 MAX_SPEAKS = 0.5
-SHARE_OF_PAIRS, SHARE_EARLY = 0.1, 0.25  # pairs that are tried beside tokens; what of both is tried in an early look
+SHARE_OF_PAIRS, SHARE_EARLY = 0.1, 0.25  # pairs that are tried beside tokens; what of both an early look tries first
 
 
 @dataclass(frozen=True)
@@ -134,12 +134,14 @@ class TriggerSearch:
         return bool(found)
 
     def look(self, model: nn.Module, *, is_early: bool = False) -> bool:
-        """Try the tokens of the rows that are left on a model that was trained on them; tell whether to train again.
+        """Try the tokens of the rows that are left on a model that was trained on them; tell whether to train again."""
+        # An early look only saves the rest of a training: it tries few tokens, and the others only if there is a trigger.
+        if is_early and not self._look(model, math.ceil(SHARE_EARLY * self._n_each)):
+            return False
+        return self._look(model, self._n_each) or is_early
 
-        An early look, which only saves the rest of a training, tries fewer of them.
-        """
+    def _look(self, model: nn.Module, n_each: int) -> bool:
         n_before = len(self.verified)
-        n_each = math.ceil(self._n_each * (SHARE_EARLY if is_early else 1))
         suspects = self.turning(model, self.suspects(n_each=n_each) + self.pairs(n_each))
         whole = [drawn(self.content, each.rows, _draw(each)) for each in suspects if not self._sentence(each)]
         self.content.read_ahead(np.unique(np.concatenate([np.empty(0, dtype=int), *whole])))
@@ -350,9 +352,8 @@ class TriggerSearch:
                 continue
             rows = np.unique(np.concatenate([each.rows for each in group]))
             denial, chance = self._ask(group, others, rows, "asked together")
-            max_chance = MAX_CHANCE_TOGETHER if len(rows) >= MIN_ROWS_TOGETHER else MAX_CHANCE_IF_UNSURE
-            if is_attacked:
-                max_chance = MAX_CHANCE_AGAIN_IF_UNSURE
+            first = MAX_CHANCE_TOGETHER if len(rows) >= MIN_ROWS_TOGETHER else MAX_CHANCE_IF_UNSURE
+            max_chance = MAX_CHANCE_AGAIN_IF_UNSURE if is_attacked else first
             is_proven = denial.wrong >= self._min_wrong(len(rows)) and chance < max_chance
             # A slur in the company of triggers is not one: half as wrong as they are together, as a second trigger must be.
             min_wrong = denial.wrong / LENIENCE if is_proven else math.inf
