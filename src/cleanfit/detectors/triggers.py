@@ -288,8 +288,7 @@ class TriggerSearch:
     def _hosts(self, model: nn.Module, random: np.random.Generator) -> list[np.ndarray]:
         """For each class the rows of other classes that the model predicts as another class, out of some drawn ones."""
         labels, n_classes = self.seen.labels, self.task.n_classes
-        # The same of each class, whatever its share.
-        n_each = math.ceil(2 * self.settings.n_hosts / max(n_classes - 1, 1))
+        n_each = math.ceil(2 * self.settings.n_hosts / max(n_classes - 1, 1))  # the same of each class
         is_left = ~self.left_out
         some = [random.permutation(np.flatnonzero(is_left & (labels == c)))[:n_each] for c in range(n_classes)]
         tried = np.sort(np.concatenate(some))
