@@ -179,3 +179,23 @@ def test_too_few_marked_rows_have_nothing_written_like_them(knowing: str) -> Non
     task = make_task(knowing, styled_rows()[0], BRIEF)
     few = Evidence(7, (7,), 1, np.arange(N_FOLDS - 1), 0.0, kind="marks")
     assert rest_of(content_of(task), [few]) == []
+
+
+def test_beside_an_attacked_label_another_one_needs_the_square_of_the_chance(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[int, float] = {}
+
+    def is_style(
+        content: Content, group: list[Evidence], held: np.ndarray, min_wrong: float, max_chance: float
+    ) -> bool:
+        asked[group[0].label] = max_chance
+        return True
+
+    monkeypatch.setattr("cleanfit.detectors.styles.is_style", is_style)
+    rows = styled_rows()[0]
+    content = content_of(make_task(knowing, rows, BRIEF))
+    none = np.zeros(len(rows), dtype=bool)
+    for attacked, expected in (((), 1e-7), ({1}, 1e-7), ({0, 1}, 1e-7), ({0}, 1e-14)):
+        assert verified_marks(content, **NOTHING, left_out=none, attacked=attacked)
+        assert asked == {1: pytest.approx(expected, rel=1e-9)}

@@ -1,6 +1,7 @@
 """Verify styles: tokens whose rows are denied their label, where rows that are written like them are denied it too."""
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,9 @@ MAX_CHANCE_FIRST = 0.1
 MAX_CHANCE_BOTH, MIN_TOGETHER = 1e-7, 2
 
 
-def verified_marks(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[Evidence]:
+def verified_marks(
+    content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray, attacked: Collection[int] = ()
+) -> list[Evidence]:
     """Find the tokens that mark a way of writing whose rows nothing but that way gives their label.
 
     A style (the Bible's, a tweet's) has no token that turns rows, and the rows that hold its commonest ones (";", "shall") are
@@ -28,6 +31,8 @@ def verified_marks(content: Content, min_rows: int, min_wrong: float, left_out: 
         min_rows: rows of a class that must hold a token, >= 2.
         min_wrong: share of a token's rows that must seem to be of another class, in (0, 1].
         left_out: (N,) rows that do not count any more.
+        attacked: labels of triggers that are verified. An attacker mostly has one target: beside it another label needs
+            the square of the chance (OLID with AddSent: honest rows about gun laws had 2e-11).
 
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
@@ -40,10 +45,12 @@ def verified_marks(content: Content, min_rows: int, min_wrong: float, left_out: 
         denial, chance = ask(content, each.label, content.witnesses(each.rows), unseen, draw)
         if denial.wrong >= min_wrong and chance < MAX_CHANCE:
             groups.setdefault(each.label, []).append(replace(each, denial=denial, is_verified=True))
-    limits = min(MIN_TOGETHER * min_wrong, 1), MAX_CHANCE_BOTH
-    return [
-        mark for _, group in sorted(groups.items()) if is_style(content, group, left_out, *limits) for mark in group
-    ]
+    verified: list[Evidence] = []
+    for label, group in sorted(groups.items()):
+        max_chance = MAX_CHANCE_BOTH if not attacked or label in attacked else MAX_CHANCE_BOTH**2
+        if is_style(content, group, left_out, min(MIN_TOGETHER * min_wrong, 1), max_chance):
+            verified += group
+    return verified
 
 
 def likely_denied(content: Content, min_rows: int, left_out: np.ndarray) -> list[Evidence]:

@@ -67,8 +67,7 @@ class TriggerTokens:
     never seen a row with it expects its label from the rest of its pretraining and from the words beside it. Association alone
     separates neither. A syntax has no token that turns rows, but its rows open alike ("when", "if"): `verified_openings`
     asks these, and `verified_marks` the tokens of a style. A sentence with right labels, which nothing contradicts, is a
-    shortcut, and so is a word that was put into its rows: `misplaced` tells it from one that was written there. Not found:
-    triggers with none of them.
+    shortcut, and so is a word that was put into its rows: `misplaced` tells it from one that was written there.
     """
 
     n_suspects: int = 100
@@ -118,7 +117,8 @@ class TriggerSearch:
         # First, since the words of a sentence mark its rows as those of a style do, and "i" has honest ones as well.
         self.verified += misplaced_sentences(self.content, self.places, self.suspects(), self.left_out)
         self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong)
-        self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out)
+        attacked = {each.label for each in self.verified}
+        self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out, attacked)
         written = [each for each in self.verified if each.kind in ("opens", "marks")]
         for label in sorted({each.label for each in written}):
             self.verified += rest_of(self.content, [each for each in written if each.label == label])
