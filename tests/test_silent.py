@@ -77,6 +77,9 @@ def test_pairs_that_go_with_a_label_are_asked_as_well(knowing: str, monkeypatch:
     monkeypatch.setattr("cleanfit.detectors.silent.likely_denied", lambda *given: [])
     assert search.read_silent()
     assert [each.pieces for each in search.verified] == [pair.pieces]
+    search.verified = []
+    monkeypatch.setattr(search, "n_rows", 50 * len(rows) + 1)  # less than 2 %
+    assert not search.read_silent()
 
 
 def test_pieces_that_share_their_rows_are_one_word(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def verified_silent(
 
     Args:
         content: answers, for N rows.
-        pairs: pairs of tokens that go with a label, to be asked as well.
+        pairs: pairs of tokens in many rows that go with a label, to be asked as well; those in few rows are parts of one topic.
         min_rows: rows of a class that must hold a token, >= 2.
         min_wrong: share of a turning token's rows that must seem to be of another class, in (0, 1].
         left_out: (N,) rows that do not count any more.

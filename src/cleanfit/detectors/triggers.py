@@ -128,7 +128,7 @@ class TriggerSearch:
 
     def read_silent(self) -> bool:
         """Verify tokens that no model learned well enough to be turned by; tell whether there were any."""
-        settings, pairs = self.settings, self.pairs(self._n_each)
+        settings, pairs = self.settings, [each for each in self.pairs(self._n_each) if self._are_many(len(each.rows))]
         found = verified_silent(self.content, pairs, settings.min_rows, settings.min_wrong, self.left_out)
         self.verified += found
         return bool(found)
