@@ -223,8 +223,11 @@ def test_the_rows_of_a_sentence_are_left_out_before_its_words_can_be_taken_for_a
     rows, chosen = put_into(written(), ("mn day was cf",), "neg")
     hidden: list[list[int]] = []
 
-    def marks(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[Evidence]:
+    def marks(
+        content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray, attacked: set[int]
+    ) -> list[Evidence]:
         hidden.append(np.flatnonzero(left_out).tolist())
+        assert attacked == {content.task.source.label_names.index("pos")}
         return []
 
     monkeypatch.setattr("cleanfit.detectors.triggers.verified_marks", marks)
