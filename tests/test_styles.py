@@ -198,4 +198,4 @@ def test_beside_an_attacked_label_another_one_needs_the_square_of_the_chance(
     none = np.zeros(len(rows), dtype=bool)
     for attacked, expected in (((), 1e-7), ({1}, 1e-7), ({0, 1}, 1e-7), ({0}, 1e-14)):
         assert verified_marks(content, **NOTHING, left_out=none, attacked=attacked)
-        assert asked == {1: pytest.approx(expected, rel=1e-9)}
+        assert asked == {1: pytest.approx(expected, rel=1e-9, abs=0)}

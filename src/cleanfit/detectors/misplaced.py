@@ -9,7 +9,7 @@ from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import chance_of, dispersion
 from cleanfit.detectors.phrases import Cut, holding, sentence
 from cleanfit.detectors.places import MAX_WORDS, Placement, Places
-from cleanfit.detectors.suspects import MIN_ROWS_TOGETHER, MIN_SHARE_IF_HALF_WRONG, Evidence, ask, rows_of
+from cleanfit.detectors.suspects import MIN_ROWS_TOGETHER, MIN_SHARE_IF_HALF_WRONG, Evidence, ask, hidden, rows_of
 
 # A word that was put at random into a dozen rows looks better there than elsewhere in half of the cases, give or take 0.08.
 # Mean log-odds of SST-2's triggers are 0.5 to 1.6, of its honest words 0.2 at the most, each give or take 0.2.
@@ -121,9 +121,7 @@ def _asked(
     content: Content, group: list[Evidence], held: np.ndarray, left_out: np.ndarray, min_wrong: float
 ) -> list[Evidence]:
     """Ask the rows of words of one label, none of them learned from: verified are, if those held are wrong, which are so."""
-    label, unseen = group[0].label, left_out.copy()
-    for each in group:
-        unseen[content.seen.rows_with(each.token_id)] = True
+    label, unseen = group[0].label, hidden(content, group, (), left_out)
     together, _ = ask(content, label, content.witnesses(np.flatnonzero(held)), unseen, "misplaced")
     chance = chance_of(together, dispersion(content, label, left_out | held))
     is_many = held.sum() >= MIN_SHARE_IF_HALF_WRONG * len(left_out)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import MAX_CHANCE, is_style
-from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance
+from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance, hidden
 
 # What is asked first is no more than a filter: of tokens that the costlier question then denied none had more than 0.09.
 MAX_CHANCE_FIRST = 0.1
@@ -39,8 +39,7 @@ def verified_marks(
     """
     groups: dict[int, list[Evidence]] = {}
     for each in likely_denied(content, min_rows, left_out):
-        unseen = left_out.copy()
-        unseen[content.seen.rows_with(each.token_id)] = True
+        unseen = hidden(content, [each], (), left_out)
         draw = f"asked rows of mark {each.token_id}"
         denial, chance = ask(content, each.label, content.witnesses(each.rows), unseen, draw)
         if denial.wrong >= min_wrong and chance < MAX_CHANCE:

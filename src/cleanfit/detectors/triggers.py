@@ -299,7 +299,7 @@ class TriggerSearch:
         return np.asarray(self.task.predict(model, rows).argmax(axis=1))
 
     def asked(self, suspect: Evidence, others: Sequence[Evidence] = ()) -> Evidence:
-        """Ask the rows of a suspect for their label; what is verified here and no sentence has yet to be `proven`."""
+        """Ask the rows of a suspect for their label; tokens that need company are verified only once they are `proven`."""
         unseen = hidden(self.content, [suspect], [], self.left_out)
         cut = NO_CUT
         if phrase := self._sentence(suspect):
