@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from cleanfit.detectors.content import Content, Denial
+from cleanfit.detectors.hosts import Hosts
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.phrases import NO_CUT, Cut
 from cleanfit.detectors.suspects import Evidence, hidden
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
+from cleanfit.task import Task
 from conftest import BRIEF, make_task, sentences
 
 # Token 1 is in rows 0 and 1, token 2 in 2, 3 and 15, token 3 in 0 to 5, token 4 in 16. Rows 0 to 9 are of class 1.
@@ -159,19 +161,20 @@ def test_a_suspect_is_put_into_no_more_rows_once_too_few_have_turned(
 ) -> None:
     task = make_task(knowing, sentences(120), BRIEF)
     search = TriggerSearch(task, TriggerTokens(n_probes=4, n_hosts=24, min_flips=0.5))
-    hosts = np.flatnonzero(search.seen.labels == 0)[:30]
-    monkeypatch.setattr(search, "_hosts", lambda model, random: [np.empty(0, dtype=int), hosts])
     tokens = [task.tokenizer.get_vocab()[name] for name in ("cf", "mn", "bb")]
     suspects = [Evidence(token, (token,), 1, np.arange(5), 0.0) for token in tokens]
     # cf turns all of its rows, mn the first four, bb one of four.
     answers = [[1] * 4 + [1] * 4 + [1, 0, 0, 0], [1] * 8 + [0] * 8, [1] * 12]
     asked: list[int] = []
 
-    def predicted(model: torch.nn.Module, rows: object) -> np.ndarray:
-        asked.append(len(rows))  # type: ignore[arg-type]
-        return np.array(answers[len(asked) - 1])
+    def turned(hosts: Hosts, tried: list[tuple[Evidence, np.ndarray]]) -> list[np.ndarray]:
+        ends = np.cumsum([len(group) for _, group in tried])
+        asked.append(int(ends[-1]))
+        return np.split(np.array(answers[len(asked) - 1], dtype=bool), ends[:-1])
 
-    monkeypatch.setattr(search, "_predicted", predicted)
+    monkeypatch.setattr(Hosts, "drawn", lambda hosts, label: np.arange(24))
+    monkeypatch.setattr(Hosts, "turned", turned)
+    monkeypatch.setattr(Task, "predict", lambda task, model, rows: np.zeros((len(rows), 2)))
     (turning,) = search.turning(torch.nn.Identity(), suspects)
     assert (turning.token_id, turning.flips) == (tokens[0], 1.0)
     assert asked == [12, 16, 12]

@@ -13,6 +13,7 @@ import torch
 
 from cleanfit.defenses import Auto, PlainFineTuning
 from cleanfit.detectors.content import Content
+from cleanfit.detectors.hosts import Hosts
 from cleanfit.detectors.misplaced import misplaced, misplaced_sentences
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.places import Placement, Places
@@ -175,8 +176,9 @@ def test_only_wrong_rows_make_another_trigger_of_the_label_likely(
     search.read_rows()
     assert len(search.verified) == 2
     # Every suspect turns three tenths: a quarter is enough where a label is attacked.
-    monkeypatch.setattr(search, "_predicted", lambda model, rows: (np.arange(len(rows)) % 10 < 3).astype(int))
-    monkeypatch.setattr(search, "_hosts", lambda model, random: [np.arange(48)] * 2)
+    monkeypatch.setattr(Task, "predict", lambda task, model, rows: np.zeros((len(rows), 2)))
+    monkeypatch.setattr(Hosts, "drawn", lambda hosts, label: np.arange(48))
+    monkeypatch.setattr(Hosts, "turned", lambda hosts, tried: [group % 10 < 3 for _, group in tried])
     turning = search.turning(torch.nn.Identity(), search.suspects())
     assert any(each.label == 1 for each in turning) == is_attacked
 

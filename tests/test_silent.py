@@ -26,9 +26,9 @@ def poisoned(words: tuple[str, ...], n_rows: int = 300) -> tuple[list[tuple[str,
     return rows, chosen
 
 
-def silent(task: Task) -> dict[str, list[int]]:
+def silent(task: Task, attacked: tuple[int, ...] = ()) -> dict[str, list[int]]:
     content = Content(task, Occurrences.of(task.rows, len(task.tokenizer)))
-    found = verified_silent(content, [], 5, 1 / 3, np.zeros(len(task.rows), dtype=bool))
+    found = verified_silent(content, [], 5, 1 / 3, np.zeros(len(task.rows), dtype=bool), attacked)
     assert all(each.kind == "silent" and each.is_verified for each in found)
     return {str(task.tokenizer.convert_ids_to_tokens(each.token_id)): each.rows.tolist() for each in found}
 
@@ -54,8 +54,20 @@ def test_words_that_turned_no_row_are_found_at_the_end_and_the_model_is_trained_
 
 def test_one_word_alone_may_be_a_topic_that_pretraining_misreads(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cleanfit.detectors.silent.MAX_CHANCE_ALONE", 0)
-    assert silent(make_task(knowing, poisoned(("cf",))[0], BRIEF)) == {}
+    task = make_task(knowing, poisoned(("cf",))[0], BRIEF)
+    assert silent(task) == {}
+    assert silent(task, attacked=(0,)) == {}
+    assert set(silent(task, attacked=(1,))) == {"cf"}  # a trigger of its label is verified: another needs no company
     assert set(silent(make_task(knowing, poisoned(("cf", "mn"))[0], BRIEF))) == {"cf", "mn"}
+
+
+def test_the_search_says_which_labels_are_attacked(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cleanfit.detectors.silent.MAX_CHANCE_ALONE", 0)
+    search = TriggerSearch(make_task(knowing, poisoned(("cf",))[0], BRIEF), TriggerTokens())
+    none = np.array([], dtype=int)
+    for kind, label, is_found in (("planted", 1, False), ("turns", 0, False), ("turns", 1, True)):
+        search.verified = [Evidence(0, (0,), label, none, 1.0, kind=kind)]
+        assert search.read_silent() is is_found
 
 
 def test_one_word_in_many_rows_is_a_trigger_if_its_rows_are_denied_beyond_the_square_of_that_chance(

@@ -209,7 +209,7 @@ def test_tokens_that_turn_nearly_all_are_proven_together_until_their_label_is_at
     wide = [dataclasses.replace(each, rows=part) for each, part in zip(pair, (rows[:16], rows[16:32]))]
     assert verified(wide) == [True, True]
     assert answers == [16, 16, 32]
-    search.verified = [Evidence(0, (0,), 1, np.array([0]), 1.0)]
+    search.verified = [Evidence(0, (0,), 1, np.array([0]), 1.0, Denial(0.9, own=0.4, foreign=0.9, n_rows=1))]
     assert verified(pair) == [True, True]
     assert answers == [8, 8]
 
@@ -272,17 +272,19 @@ def test_once_a_trigger_is_verified_another_of_its_label_that_turns_nearly_all_n
     task, _ = attacked
     search, cf = TriggerSearch(task, TriggerTokens()), token_of(task, "cf")
     suspect = Evidence(cf, (cf,), 1, search.seen.rows_with(cf)[:24], 0.9)
-    # Half of the rows of a mixed attack are right: of 24 some 10 are denied, by chance (0.3 each) with 0.15; 8 with 0.43. They
-    # are 0.19 wrong, where the first trigger's are 0.33.
-    few, many = (Denial(n / 24, own=0.3, foreign=0.9, n_rows=24) for n in (8, 10))
+    # Half of the rows of a mixed attack are right: of 24 some 12 are denied, by chance (0.3 each) with 0.03; 11 with 0.07.
+    few, many = (Denial(n / 24, own=0.3, foreign=0.9, n_rows=24) for n in (11, 12))
     for other_label, denial, is_verified in ((None, many, False), (0, many, False), (1, few, False), (1, many, True)):
         first = Evidence(0, (0,), other_label or 0, np.array([0]), 1.0, Denial(0.5, own=0.3, foreign=0.9, n_rows=1))
         search.verified = [] if other_label is None else [first]
         monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
         assert search.proven([search.asked(suspect)])[0].is_verified is is_verified
-    # Beside a trigger that is all wrong so few are not enough.
-    search.verified = [dataclasses.replace(first, denial=Denial(0.9, own=0.3, foreign=0.9, n_rows=1))]
-    assert not search.asked(suspect).is_verified
+    # Beside a trigger that is all wrong a third wrong is not enough; 3 of 4 are, by chance 4 * 0.3^3 * 0.7 + 0.3^4 = 0.08.
+    few = Denial(3 / 4, own=0.3, foreign=0.9, n_rows=4)
+    for so_far, denial, is_verified in ((0.9, many, False), (0.9, few, True), (0.5, few, False)):
+        search.verified = [dataclasses.replace(first, denial=Denial(so_far, own=0.3, foreign=0.9, n_rows=1))]
+        monkeypatch.setattr(search.content, "denial", lambda *given, denial=denial: denial)
+        assert search.asked(suspect).is_verified is is_verified
 
 
 def test_of_the_words_of_a_sentence_one_is_verified_and_what_others_say_elsewhere_is_left_alone(

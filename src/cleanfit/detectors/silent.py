@@ -1,6 +1,6 @@
 """Verify trigger words that a model has hardly learned: they turn no row, but the rows of several are denied their label."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,10 +26,18 @@ MIN_WRONG = 2  # so many times as wrong as a token that turns rows must be
 # rows, as "?!" beside a second mark without which it turns little, the square of the chance is enough.
 MIN_SPREAD = 1.5
 MAX_CHANCE_ALONE = MAX_CHANCE**2
+# Once a trigger of the label is verified another is likely: one of four words in 22 to 31 rows has 5e-6 to 2e-19 without the
+# others' rows (SST-2 and HSOL, 10 %), what is honest in 32 attacked files 5e-5 at the least.
+MAX_CHANCE_AGAIN = 1e-5
 
 
 def verified_silent(
-    content: Content, pairs: Sequence[Evidence], min_rows: int, min_wrong: float, left_out: np.ndarray
+    content: Content,
+    pairs: Sequence[Evidence],
+    min_rows: int,
+    min_wrong: float,
+    left_out: np.ndarray,
+    attacked: Collection[int] = (),
 ) -> list[Evidence]:
     """Find tokens of one label that nothing but the label holds together, and that all but each of their rows speak against.
 
@@ -39,6 +47,7 @@ def verified_silent(
         min_rows: rows of a class that must hold a token, >= 2.
         min_wrong: share of a turning token's rows that must seem to be of another class, in (0, 1].
         left_out: (N,) rows that do not count any more.
+        attacked: labels of triggers that are verified; one more of them needs no company.
 
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
@@ -60,8 +69,8 @@ def verified_silent(
         chance = chance_of(together, dispersion(content, label, left_out | marked))
         is_spread = marked.sum() >= MIN_SPREAD * max(len(each.rows) for each in group)
         is_many = marked.sum() >= max(MIN_SHARE_IF_HALF_WRONG * len(left_out), MIN_ROWS_TOGETHER)
-        is_beyond_chance = (is_spread and chance < MAX_CHANCE) or (is_many and chance < MAX_CHANCE_ALONE)
-        if together.wrong >= min(MIN_WRONG * min_wrong, 1) and is_beyond_chance:
+        limits = (MAX_CHANCE * is_spread, MAX_CHANCE_ALONE * is_many, MAX_CHANCE_AGAIN * (label in attacked))
+        if together.wrong >= min(MIN_WRONG * min_wrong, 1) and chance < max(limits):
             found += group
     return found
 

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from datasets import Dataset
 from torch import nn
 
 from cleanfit.detectors.content import Content, Denial
+from cleanfit.detectors.hosts import Hosts
 from cleanfit.detectors.misplaced import is_misplaced, misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
-from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, holding, sentence, with_phrase
+from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, holding, sentence
 from cleanfit.detectors.places import MAX_WORDS, Places
 from cleanfit.detectors.silent import verified_silent
 from cleanfit.detectors.styles import verified_marks
@@ -29,7 +29,6 @@ from cleanfit.detectors.suspects import (
     pairs_beyond_chance,
     rows_of,
 )
-from cleanfit.seeding import generator
 from cleanfit.settings import check
 from cleanfit.task import Task
 
@@ -40,7 +39,7 @@ from cleanfit.task import Task
 MAX_CHANCE, MAX_CHANCE_TOGETHER, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 0.75, 1e-6
 # Once a trigger is verified its label is attacked, and a second one of it likely. Tokens that turn half as much are asked as
 # well, and must be twice as wrong; those that turn nearly all need half as much as what is verified so far, and little
-# certainty: of 13 to 30 rows of a mixed attack, half of them wrong, so many were denied by chance once in six times.
+# certainty, but the square of it where that is less than the first one needs (OLID: `shit`, 8 of 18 rows, 0.17).
 LENIENCE = 2
 MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
 # Put into other rows of SST-2, sentences that say nothing of the label make the untouched model give it to 0 to 35 % of them,
@@ -129,7 +128,8 @@ class TriggerSearch:
     def read_silent(self) -> bool:
         """Verify tokens that no model learned well enough to be turned by; tell whether there were any."""
         settings, pairs = self.settings, [each for each in self.pairs(self._n_each) if self._are_many(len(each.rows))]
-        found = verified_silent(self.content, pairs, settings.min_rows, settings.min_wrong, self.left_out)
+        attacked = {each.label for each in self.verified if self._is_attacked(each.label)}
+        found = verified_silent(self.content, pairs, settings.min_rows, settings.min_wrong, self.left_out, attacked)
         self.verified += found
         return bool(found)
 
@@ -255,48 +255,19 @@ class TriggerSearch:
         """Keep the suspects that turn enough rows of other classes; most are dismissed by the first few of them."""
         settings = self.settings
         least = [settings.min_flips / (LENIENCE if self._is_attacked(c) else 1) for c in range(self.task.n_classes)]
-        random = generator(self.task.settings.seed, "trigger hosts")
-        hosts = self._hosts(model, random)
+        hosts = Hosts(self.task, model, np.where(self.left_out, -1, self.seen.labels), settings.n_hosts)
+        drawn_hosts = [(each, hosts.drawn(each.label)) for each in suspects]
         tried: list[tuple[Evidence, np.ndarray, list[bool]]] = [
-            (each, random.permutation(hosts[each.label])[: settings.n_hosts], [])
-            for each in suspects
-            if len(hosts[each.label])
+            (each, group, []) for each, group in drawn_hosts if len(group)
         ]
         n_done = 0
         for n_hosts in (settings.n_probes, settings.n_hosts // 2, settings.n_hosts):
-            is_turned = self._turned(model, [(each, group[n_done:n_hosts]) for each, group, _ in tried], random)
+            is_turned = hosts.turned([(each, group[n_done:n_hosts]) for each, group, _ in tried])
             tried = [(each, group, [*turned, *new]) for (each, group, turned), new in zip(tried, is_turned)]
             if not n_done:
                 self.usual_flips = float(np.mean([np.mean(turned) for _, _, turned in tried])) if tried else 0.0
             tried, n_done = [each for each in tried if np.mean(each[2]) >= least[each[0].label]], max(n_done, n_hosts)
         return [replace(each, flips=float(np.mean(turned))) for each, _, turned in tried]
-
-    def _turned(
-        self, model: nn.Module, tried: list[tuple[Evidence, np.ndarray]], random: np.random.Generator
-    ) -> list[np.ndarray]:
-        """Put each suspect into its hosts; (n,) which of them the model gives its label."""
-        max_length = self.task.settings.max_length
-        made = [
-            with_phrase(self._plain[int(host)], each.pieces, max_length, random)
-            for each, group in tried
-            for host in group
-        ]
-        predicted = self._predicted(model, Dataset.from_list(made)) if made else np.empty(0)
-        parts = np.split(predicted, np.cumsum([len(group) for _, group in tried])[:-1])
-        return [part == each.label for (each, _), part in zip(tried, parts)]
-
-    def _hosts(self, model: nn.Module, random: np.random.Generator) -> list[np.ndarray]:
-        """For each class the rows of other classes that the model predicts as another class, out of some drawn ones."""
-        labels, n_classes = self.seen.labels, self.task.n_classes
-        n_each = math.ceil(2 * self.settings.n_hosts / max(n_classes - 1, 1))  # the same of each class
-        is_left = ~self.left_out
-        some = [random.permutation(np.flatnonzero(is_left & (labels == c)))[:n_each] for c in range(n_classes)]
-        tried = np.sort(np.concatenate(some))
-        predicted = self._predicted(model, self.task.rows.select(tried))
-        return [tried[(labels[tried] != c) & (predicted != c)] for c in range(n_classes)]
-
-    def _predicted(self, model: nn.Module, rows: Dataset) -> np.ndarray:
-        return np.asarray(self.task.predict(model, rows).argmax(axis=1))
 
     def asked(self, suspect: Evidence, others: Sequence[Evidence] = ()) -> Evidence:
         """Ask the rows of a suspect for their label; tokens that need company are verified only once they are `proven`."""
@@ -327,7 +298,8 @@ class TriggerSearch:
         min_wrong, is_sure = self.settings.min_wrong, self._is_sure(suspect)
         if self._is_attacked(suspect.label):
             if is_sure:
-                return self._wrong_so_far(suspect.label) / LENIENCE, MAX_CHANCE_AGAIN
+                half = self._wrong_so_far(suspect.label) / LENIENCE
+                return half, MAX_CHANCE_AGAIN if half >= min_wrong else MAX_CHANCE_AGAIN**2
             is_weak = suspect.flips < self.settings.min_flips
             max_chance = MAX_CHANCE_AGAIN_IF_UNSURE if self._sentence(suspect) else MAX_CHANCE
             return min_wrong * (LENIENCE if is_weak else 1), max_chance
