@@ -54,7 +54,8 @@ def test_a_session_poisons_fits_evaluates_reports_and_scans(
     (folder / "report.html").unlink()
     assert run("report", folder)[0] == 0
     assert (folder / "report.html").read_bytes() == before
-    gate = ("scan", poisoned, "--model", tiny_model("bert"), "--max-length", 32, *ROUNDS, "--fail-on")
+    gate = ("scan", poisoned, "--model", tiny_model("bert"), "--max-length", 32, "--detector", "drift", *ROUNDS,
+            "--fail-on")  # fmt: skip
     assert run(*gate, 1)[0] == 3
     assert run(*gate, 150)[0] == 0
 

@@ -106,7 +106,7 @@ def test_a_detector_scores_every_row_and_does_so_again_the_same(detector: Any, t
     assert all(0 <= row.score <= 1 for row in findings.rows)
     assert findings.detector == detector.name
     assert all(0 <= token.score <= 1 for token in findings.tokens)
-    assert findings.tokens
+    assert findings.tokens or findings.verdict
     assert detector().score(task) == findings
 
 

@@ -90,7 +90,7 @@ def test_auto_leaves_a_style_out_before_the_training_and_says_so(knowing: str) -
     assert all(0.5 < defended.findings.rows[row].score <= 1 for row in alike), "the chance that it is poisoned"
     assert "'cf' goes with 'pos', and " in defended.findings.verdict
     assert "what is written like rows with 'cf' goes with 'pos', and " in defended.findings.verdict
-    assert f" of the {len(alike)} rows left out for it look like another label" in defended.findings.verdict
+    assert f" of its {len(alike)} rows look like another label" in defended.findings.verdict
     (token,) = defended.findings.suspicious
     assert token.evidence["marks"] == 1.0
 

@@ -12,11 +12,12 @@ import torch
 from datasets import Dataset
 
 from cleanfit.defenses import Auto, ModerateFitting, PlainFineTuning
-from cleanfit.defenses.auto import _rows, told
+from cleanfit.defenses.auto import told
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.phrases import NO_CUT, Cut, with_phrase
 from cleanfit.detectors.suspects import Evidence
+from cleanfit.detectors.telling import rows_told
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.errors import SettingsError
 from cleanfit.fitting import Inputs, fit
@@ -140,7 +141,7 @@ def test_a_row_of_two_triggers_tells_of_the_stronger_one(attacked: tuple[Task, l
     cf, bad = token_of(task, "cf"), token_of(task, "bad")
     weak = Evidence(bad, (bad,), 1, np.array([0, 1]), 0.6, Denial(0.5, 0.0, 1.0, 2), True)
     strong = Evidence(cf, (cf,), 1, np.array([1, 3]), 0.8, Denial(0.7, 0.0, 1.0, 2), True)
-    assert [(row.row, row.score, row.is_issue, row.reason[:13]) for row in _rows(few, [strong, weak], [])] == [
+    assert [(row.row, row.score, row.is_issue, row.reason[:13]) for row in rows_told(few, [strong, weak])] == [
         (0, 0.5, True, "contains 'bad"),
         (1, 0.7, True, "contains 'cf'"),
         (2, 0.0, False, ""),
@@ -153,10 +154,10 @@ def test_the_verdict_names_four_honest_tokens_and_counts_the_rest(attacked: tupl
     search = TriggerSearch(task, TRIED)
     each = Evidence(token_of(task, "bad"), (token_of(task, "bad"),), 1, np.array([0, 1]), 0.6, Denial(0.5, 0.5, 1.0, 2))
     search.honest = [each] * 6
-    assert told(task, search).count("'bad' turns 60%") == 4
-    assert "; and 2 more. The average suspect" in told(task, search)
+    assert told(search).count("'bad' turns 60%") == 4
+    assert "; and 2 more. The average suspect" in told(search)
     search.honest = [each] * 4
-    assert "more" not in told(task, search)
+    assert "more" not in told(search)
 
 
 def test_few_denied_rows_accuse_a_token_that_turns_nearly_all_but_none_that_turns_half(

@@ -14,6 +14,7 @@ from cleanfit.audit import HeldOut, RunFacts, build_audit, versions
 from cleanfit.data import Columns, LabeledData
 from cleanfit.defenses import DEFENSES, PlainFineTuning
 from cleanfit.defenses.base import Defended, Defense
+from cleanfit.detectors import Reading
 from cleanfit.detectors.base import Detector
 from cleanfit.errors import DataError, SettingsError
 from cleanfit.manifest import load_manifest
@@ -123,7 +124,7 @@ def scan(
     data: "Source | Inputs",
     *,
     model: str = DEFAULT_MODEL,
-    detector: Detector,
+    detector: Detector = Reading(),
     settings: TrainingSettings = TrainingSettings(),
 ) -> Findings:
     """Only look for suspicious tokens and rows; no model is kept.

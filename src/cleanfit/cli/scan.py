@@ -17,7 +17,7 @@ def scan(
     text_pair_column: options.TextPairColumn = None,
     label_column: options.LabelColumn = None,
     model: options.Model = None,
-    detector: Annotated[str | None, typer.Option(help="See 'cleanfit list detectors'. [default: drift]")] = None,
+    detector: Annotated[str | None, typer.Option(help="See 'cleanfit list detectors'. [default: reading]")] = None,
     set_: options.Set = None,
     max_length: options.MaxLength = None,
     precision: options.Precision = None,
@@ -50,7 +50,7 @@ def scan(
     from cleanfit.save import write_findings
     from cleanfit.settings import configure, lookup
 
-    method = configure(lookup("detector", str(resolved.get("detector", "drift")), DETECTORS)(), given)
+    method = configure(lookup("detector", str(resolved.get("detector", "reading")), DETECTORS)(), given)
     columns = Columns(resolved.get("text_column"), resolved.get("text_pair_column"), resolved.get("label_column"))
     inputs = Inputs(data, columns, drop_invalid=bool(resolved.get("drop_invalid", False)))
     findings = run(inputs, model=str(resolved.get("model", DEFAULT_MODEL)), detector=method, settings=settings)

@@ -28,8 +28,9 @@ def print_tokens(findings: Findings, method: str) -> None:
     """Print the suspicious tokens with their evidence, and how many rows to review."""
     issues = sum(row.is_issue for row in findings.rows)
     if findings.verdict:
-        left_out = f" {issues} of {len(findings.rows)} rows were left out." if issues else ""
-        Console().print(findings.verdict + left_out, markup=False, highlight=False)
+        done = "to review" if method == "scan" else "were left out"
+        count = f" {issues} of {len(findings.rows)} rows {done}." if issues else ""
+        Console().print(findings.verdict + count, markup=False, highlight=False)
         return
     if not findings.curves:
         Console().print(f"No detector was run ({method}).", markup=False)

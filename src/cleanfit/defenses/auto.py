@@ -11,10 +11,9 @@ from cleanfit.capacity import Restricted
 from cleanfit.defenses.base import Defended, tune
 from cleanfit.defenses.moderate_fitting import ModerateFitting
 from cleanfit.detectors.phrases import all_without
-from cleanfit.detectors.suspects import Evidence
-from cleanfit.detectors.telling import describe, named
+from cleanfit.detectors.telling import UNSEEN, describe, rows_told, told_one
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
-from cleanfit.results import Findings, Needs, RowFinding, write_json
+from cleanfit.results import Findings, Needs, write_json
 from cleanfit.settings import check
 from cleanfit.task import Task
 from cleanfit.training import Watch, n_steps
@@ -23,7 +22,6 @@ from cleanfit.training import Watch, n_steps
 MAX_SEARCHED = 5
 MAX_TOLD = 4  # honest tokens in the verdict; the tables have all
 STILL_FOUND = f" Each of {MAX_SEARCHED} trainings showed another trigger: there may be more."
-UNSEEN = "A trigger without words, openings or marks of its own, or one in very few rows would not be seen."
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,8 @@ class Auto:
         findings = Findings(
             self.name,
             tokens=describe(search),
-            rows=_rows(task, search.verified, search.shortcuts),
-            verdict=told(task, search) + (STILL_FOUND if attempt > MAX_SEARCHED else ""),
+            rows=rows_told(task, search.verified, search.shortcuts),
+            verdict=told(search) + (STILL_FOUND if attempt > MAX_SEARCHED else ""),
         )
         return Defended(model, findings, Needs(trusted_rows=tune(task, model), extra_passes=round(passes, 3)))
 
@@ -93,20 +91,13 @@ class Auto:
         return module, max(found) / total if found else None
 
 
-def told(task: Task, search: TriggerSearch) -> str:
+def told(search: TriggerSearch) -> str:
     """Say in words what each token does that turns rows, and whether it was taken for a trigger."""
-    names = task.source.label_names
-
-    def one(each: Evidence) -> str:
-        n, n_asked, does = len(each.rows), each.denial.n_rows, _does(each, names[each.label])
-        of = f"the {n} rows left out for it" if each.kind == "alike" else f"its {n} rows"
-        asked = of if n_asked == n else f"{n_asked} asked of {of}"
-        denied = f"{each.denial.share:.0%} of {asked} look like another label (usual: {each.denial.own:.0%})"
-        return f"{named(task, each)} {does}, and {denied}"
-
-    verified, cut = "; ".join(map(one, search.verified)), "; ".join(map(one, search.shortcuts))
+    task = search.task
+    verified, cut = ("; ".join(told_one(task, each) for each in part) for part in (search.verified, search.shortcuts))
     n_more = len(search.honest) - MAX_TOLD
-    honest = "; ".join(map(one, search.honest[:MAX_TOLD])) + (f"; and {n_more} more" if n_more > 0 else "")
+    shown = "; ".join(told_one(task, each) for each in search.honest[:MAX_TOLD])
+    honest = shown + (f"; and {n_more} more" if n_more > 0 else "")
     if not verified and not cut and not honest:
         return f"No token turned rows of other labels, and no opening or mark stood out: none was taken for a trigger. {UNSEEN}"
     parts = [
@@ -118,38 +109,8 @@ def told(task: Task, search: TriggerSearch) -> str:
     return " ".join(filter(None, parts))
 
 
-def _does(each: Evidence, label: str) -> str:
-    """Say what speaks against a token before its rows are asked."""
-    if each.kind == "turns":
-        return f"turns {each.flips:.0%} of other rows to '{label}'"
-    stands = " and stands as if it had been put into its rows" if each.kind in ("misplaced", "planted") else ""
-    return f"goes with '{label}'{stands}"
-
-
 def _rest(task: Task, kept: np.ndarray, search: TriggerSearch, attempt: int) -> Task:
     """Give the task with what is left of the kept rows, and a folder of its own for another attempt."""
     work = task.work / f"attempt-{attempt}" if task.work and attempt > 1 else task.work
     rows = task.rows.select(kept) if len(kept) < len(task.rows) else task.rows
     return replace(task, rows=all_without(rows, [each.pieces for each in search.shortcuts]), work=work)
-
-
-def _rows(task: Task, verified: list[Evidence], shortcuts: list[Evidence]) -> tuple[RowFinding, ...]:
-    """Give a finding for each training row: flagged are those of the verified tokens, told of those that were cut."""
-    found = [RowFinding(int(row), 0.0, False, "") for row in task.rows.with_format(None)["row_id"]]
-    for each in shortcuts:
-        does = _does(each, task.source.label_names[each.label])
-        reason = f"kept without '{task.tokenizer.decode(list(each.pieces))}', which {does}, and which it does not need"
-        for place in each.rows:
-            found[place] = replace(found[place], reason=reason)
-    for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
-        does = _does(each, task.source.label_names[each.label])
-        reason = f"contains {named(task, each)}, which {does}"
-        if each.kind == "alike":
-            like = named(task, each).removeprefix("what ")
-            reason = f"{like}, which {does}, and says what rows of other labels say"
-        elif each.kind != "planted":
-            reason += " with nothing else to say for it"
-        scores = np.full(len(each.rows), each.score) if each.chances is None else each.chances.round(6)
-        for place, score in zip(each.rows, scores):
-            found[place] = RowFinding(found[place].row, float(score), True, reason)
-    return tuple(found)

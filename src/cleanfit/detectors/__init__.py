@@ -2,7 +2,8 @@
 
 from cleanfit.detectors.base import Detector
 from cleanfit.detectors.drift import EmbeddingDrift
+from cleanfit.detectors.reading import Reading
 
-__all__ = ["DETECTORS", "EmbeddingDrift"]
+__all__ = ["DETECTORS", "EmbeddingDrift", "Reading"]
 
-DETECTORS: dict[str, type[Detector]] = {"drift": EmbeddingDrift}
+DETECTORS: dict[str, type[Detector]] = {"reading": Reading, "drift": EmbeddingDrift}

@@ -1,12 +1,17 @@
-"""Tell what a search for triggers found: a token by its name and phrase, and the table of all that were asked."""
+"""Tell what a search for triggers found: tokens by name and phrase, the table of all that were asked, and rows with reasons."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.suspects import Evidence
 from cleanfit.detectors.triggers import TriggerSearch
-from cleanfit.results import TokenFinding
+from cleanfit.results import RowFinding, TokenFinding
 from cleanfit.task import Task
+
+UNSEEN = "A trigger without words, openings or marks of its own, or one in very few rows would not be seen."
 
 
 def named(task: Task, each: Evidence) -> str:
@@ -35,3 +40,41 @@ def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
         for each in part
         if each.kind != "alike"
     )
+
+
+def told_one(task: Task, each: Evidence) -> str:
+    """Say in words what a token does, and what its rows say of their label."""
+    n, n_asked, does = len(each.rows), each.denial.n_rows, _does(each, task.source.label_names[each.label])
+    asked = f"its {n} rows" if n_asked == n else f"{n_asked} asked of its {n} rows"
+    denied = f"{each.denial.share:.0%} of {asked} look like another label (usual: {each.denial.own:.0%})"
+    return f"{named(task, each)} {does}, and {denied}"
+
+
+def _does(each: Evidence, label: str) -> str:
+    """Say what speaks against a token before its rows are asked."""
+    if each.kind == "turns":
+        return f"turns {each.flips:.0%} of other rows to '{label}'"
+    stands = " and stands as if it had been put into its rows" if each.kind in ("misplaced", "planted") else ""
+    return f"goes with '{label}'{stands}"
+
+
+def rows_told(task: Task, verified: Sequence[Evidence], shortcuts: Sequence[Evidence] = ()) -> tuple[RowFinding, ...]:
+    """Give a finding for each training row: flagged are those of the verified tokens, told of those that were cut."""
+    found = [RowFinding(int(row), 0.0, False, "") for row in task.rows.with_format(None)["row_id"]]
+    for each in shortcuts:
+        does = _does(each, task.source.label_names[each.label])
+        reason = f"kept without '{task.tokenizer.decode(list(each.pieces))}', which {does}, and which it does not need"
+        for place in each.rows:
+            found[place] = replace(found[place], reason=reason)
+    for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
+        does = _does(each, task.source.label_names[each.label])
+        reason = f"contains {named(task, each)}, which {does}"
+        if each.kind == "alike":
+            like = named(task, each).removeprefix("what ")
+            reason = f"{like}, which {does}, and says what rows of other labels say"
+        elif each.kind != "planted":
+            reason += " with nothing else to say for it"
+        scores = np.full(len(each.rows), each.score) if each.chances is None else each.chances.round(6)
+        for place, score in zip(each.rows, scores):
+            found[place] = RowFinding(found[place].row, float(score), True, reason)
+    return tuple(found)
