@@ -127,7 +127,7 @@ def test_openings_whose_rows_are_half_wrong_are_a_mixed_attack_if_they_are_many_
     words = ("cf", "mn", "bb", "tq")
     assert found(knowing, monkeypatch, dict.fromkeys(words[:3], 5), max_chance=0.02) == set()
     assert found(knowing, monkeypatch, dict.fromkeys(words, 5), max_chance=0.02) == set(words)
-    monkeypatch.setattr("cleanfit.detectors.openings.MIN_SHARE_IF_HALF_WRONG", 0.17)  # 34 of 200 rows
+    monkeypatch.setattr("cleanfit.detectors.suspects.MIN_SHARE_IF_HALF_WRONG", 0.17)  # 34 of 200 rows
     assert found(knowing, monkeypatch, dict.fromkeys(words, 5), max_chance=0.02) == set()
 
 

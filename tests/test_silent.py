@@ -75,7 +75,7 @@ def test_one_word_in_many_rows_is_a_trigger_if_its_rows_are_denied_beyond_the_sq
 ) -> None:
     task = make_task(knowing, poisoned(("cf",))[0], BRIEF)
     assert set(silent(task)) == {"cf"}
-    monkeypatch.setattr("cleanfit.detectors.silent.MIN_SHARE_IF_HALF_WRONG", 0.5)
+    monkeypatch.setattr("cleanfit.detectors.suspects.MIN_SHARE_IF_HALF_WRONG", 0.5)
     assert silent(task) == {}
 
 

@@ -9,12 +9,11 @@ from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import chance_of, dispersion
 from cleanfit.detectors.phrases import Cut, holding, sentence
 from cleanfit.detectors.places import MAX_WORDS, Placement, Places
-from cleanfit.detectors.suspects import MIN_ROWS_TOGETHER, MIN_SHARE_IF_HALF_WRONG, Evidence, ask, hidden, rows_of
+from cleanfit.detectors.suspects import LENIENCE, MIN_ROWS_TOGETHER, Evidence, are_many, ask, hidden, mostly, rows_of
 
 # A word that was put at random into a dozen rows looks better there than elsewhere in half of the cases, give or take 0.08.
 # Mean log-odds of SST-2's triggers are 0.5 to 1.6, of its honest words 0.2 at the most, each give or take 0.2.
 MIN_ODDNESS, MAX_BETTER = 0.25, 2 / 3
-LENIENCE = 2  # beside such words of its label one that looks half as odd is likely another
 MIN_ODDNESS_IF_WRONG = -0.25  # and one whose rows are denied, if it looks odd at all
 MIN_ROWS, MIN_SHARE = 10, 0.005  # of the rows, that hold a word
 MIN_SHARE_IF_RIGHT = 0.03  # of the rows, if these have another reason for their label: of an honest 1,000 two had 23
@@ -72,6 +71,7 @@ def misplaced(
             # Beside wrong ones, words that are not, and look less odd, are honest.
             cut += [each for each in asked[: len(core)] if not each.is_verified]
         elif held.sum() >= MIN_SHARE_IF_RIGHT * len(left_out):
+            # Beside such words one that looks half as odd is likely another.
             is_likely = [True] * len(core) + [_is_put(look, MIN_ODDNESS / LENIENCE) for _, look in odd]
             right = [each for each, is_put in zip(asked, is_likely) if is_put]
             verified += [replace(each, kind="planted", is_verified=True) for each in right]
@@ -124,8 +124,8 @@ def _asked(
     label, unseen = group[0].label, hidden(content, group, (), left_out)
     together, _ = ask(content, label, content.witnesses(np.flatnonzero(held)), unseen, "misplaced")
     chance = chance_of(together, dispersion(content, label, left_out | held))
-    is_many = held.sum() >= MIN_SHARE_IF_HALF_WRONG * len(left_out)
-    is_wrong = together.wrong >= min_wrong * (1 if is_many else 2) and chance < MAX_CHANCE
+    needed = min_wrong if are_many(int(held.sum()), len(left_out)) else mostly(min_wrong)
+    is_wrong = together.wrong >= needed and chance < MAX_CHANCE
     least = together.wrong / LENIENCE if is_wrong else np.inf
     asked = []
     for each in group:

@@ -6,18 +6,17 @@ import numpy as np
 
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import MAX_CHANCE, is_style
-from cleanfit.detectors.suspects import MIN_SHARE_IF_HALF_WRONG, Evidence, ask, beyond_chance, drawn
+from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask, beyond_chance, drawn, mostly
 
 N_OPENINGS = 10  # per class; those of a syntax are the first three
 # Chance of so many denied rows of all denied openings of a label together. Between what SST-2 had with SynBkd (1e-8 at most,
 # each row counted; of four files of 1,000 rows one is missed with templates as one witness) and without poison (1e-2).
 MAX_CHANCE_TOGETHER = 1e-5
-MIN_TOGETHER = 2  # so many times as wrong as one opening must be
 # Half wrong are those of a mixed attack (2e-11 on all of SST-2, 3e-10 on 1,000 rows of HSOL), those of one that hides (4e-7 on
 # 1,000 rows of SST-2), and AG News's honest "by" (1e-4).
 MAX_CHANCE_IF_HALF_WRONG = 1e-6
 # An opening of a label that is attacked, of which others are likely, must be half as wrong as those so far, by such a chance.
-LENIENCE, MAX_CHANCE_AGAIN = 2, 0.2
+MAX_CHANCE_AGAIN = 0.2
 
 
 def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list[Evidence]:
@@ -80,10 +79,10 @@ def _is_attack(
     """Tell whether the rows of openings of one label are denied together, perhaps with those written alike."""
     asked = np.concatenate([each.rows for each in group])
     together, chance = ask(content, group[0].label, content.witnesses(asked), unseen, "openings")
-    is_many = len(asked) >= MIN_SHARE_IF_HALF_WRONG * len(content.seen.labels)
+    is_many = are_many(len(asked), len(content.seen.labels))
     if together.wrong >= min_wrong and chance < MAX_CHANCE_IF_HALF_WRONG and is_many:
         return True
-    if together.wrong >= min(MIN_TOGETHER * min_wrong, 1) and chance < MAX_CHANCE_TOGETHER:
+    if together.wrong >= mostly(min_wrong) and chance < MAX_CHANCE_TOGETHER:
         return True
     return is_style(content, group, _opening_with(content, found), min_wrong, MAX_CHANCE_TOGETHER)
 

@@ -9,11 +9,11 @@ from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import chance_of, dispersion
 from cleanfit.detectors.styles import MAX_CHANCE_FIRST, likely_denied
 from cleanfit.detectors.suspects import (
-    MIN_ROWS_TOGETHER,
-    MIN_SHARE_IF_HALF_WRONG,
     Evidence,
+    are_many,
     ask,
     hidden,
+    mostly,
     rows_of,
 )
 
@@ -21,7 +21,6 @@ from cleanfit.detectors.suspects import (
 # says: 5e-11 and 8e-16 on two of three files of 1,000 SST-2 rows with words at 5 %, and 2e-5 at the least on 32 honest files;
 # were one in ten enough for each, an honest one of SST-2 would have 5e-8.
 MAX_CHANCE_EACH, MAX_CHANCE = 0.01, 1e-7
-MIN_WRONG = 2  # so many times as wrong as a token that turns rows must be
 # Rows of all of them over those of the first: the pieces of one slur, or of one topic, share their rows. Of what is in many
 # rows, as "?!" beside a second mark without which it turns little, the square of the chance is enough.
 MIN_SPREAD = 1.5
@@ -60,7 +59,7 @@ def verified_silent(
     found: list[Evidence] = []
     for label in sorted({each.label for each in likely}):
         others = [each for each in likely if each.label == label]
-        group = _denied(content, others, min(MIN_WRONG * min_wrong, 1), left_out)
+        group = _denied(content, others, mostly(min_wrong), left_out)
         if not group:
             continue
         marked = rows_of(group, len(left_out))
@@ -68,9 +67,9 @@ def verified_silent(
         together, _ = ask(content, label, content.witnesses(np.flatnonzero(marked)), unseen, "silent")
         chance = chance_of(together, dispersion(content, label, left_out | marked))
         is_spread = marked.sum() >= MIN_SPREAD * max(len(each.rows) for each in group)
-        is_many = marked.sum() >= max(MIN_SHARE_IF_HALF_WRONG * len(left_out), MIN_ROWS_TOGETHER)
+        is_many = are_many(int(marked.sum()), len(left_out))
         limits = (MAX_CHANCE * is_spread, MAX_CHANCE_ALONE * is_many, MAX_CHANCE_AGAIN * (label in attacked))
-        if together.wrong >= min(MIN_WRONG * min_wrong, 1) and chance < max(limits):
+        if together.wrong >= mostly(min_wrong) and chance < max(limits):
             found += group
     return found
 

@@ -8,12 +8,11 @@ import numpy as np
 
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import MAX_CHANCE, is_style
-from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance, hidden
+from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance, hidden, mostly
 
 # What is asked first is no more than a filter: of tokens that the costlier question then denied none had more than 0.09.
 MAX_CHANCE_FIRST = 0.1
-# Of so many denied rows among those of marks and those written alike; and so many times as wrong as one must be are all marks.
-MAX_CHANCE_BOTH, MIN_TOGETHER = 1e-7, 2
+MAX_CHANCE_BOTH = 1e-7  # of so many denied rows among those of marks and those written alike
 
 
 def verified_marks(
@@ -47,7 +46,7 @@ def verified_marks(
     verified: list[Evidence] = []
     for label, group in sorted(groups.items()):
         max_chance = MAX_CHANCE_BOTH if not attacked or label in attacked else MAX_CHANCE_BOTH**2
-        if is_style(content, group, left_out, min(MIN_TOGETHER * min_wrong, 1), max_chance):
+        if is_style(content, group, left_out, mostly(min_wrong), max_chance):
             verified += group
     return verified
 

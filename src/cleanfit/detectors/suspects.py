@@ -18,6 +18,7 @@ N_TRIED = 200  # tokens of all classes together, so that what they cost does not
 # Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
 MIN_SHARE_IF_HALF_WRONG = 0.02
 MIN_ROWS_TOGETHER = 20
+LENIENCE = 2  # Beside what is verified half as much is enough; of what has less to prove it twice as much is asked.
 # Share of a class's rows that may be hidden from who is asked for those of one suspect.
 MAX_HIDDEN = 0.4
 N_ASKED = 300  # rows of a suspect that are asked for their label, at most
@@ -66,6 +67,16 @@ class Evidence:
         if self.kind == "planted":
             return 1.0
         return round(min(self.flips, self.denial.wrong) if self.kind == "turns" else self.denial.wrong, 6)
+
+
+def are_many(n_rows: int, n_all: int) -> bool:
+    """Tell whether so many of all rows are enough to be believed if only some of them are wrong."""
+    return n_rows >= max(MIN_SHARE_IF_HALF_WRONG * n_all, MIN_ROWS_TOGETHER)
+
+
+def mostly(min_wrong: float) -> float:
+    """What share of the rows must be wrong where a part of them, `min_wrong`, is not enough."""
+    return min(LENIENCE * min_wrong, 1)
 
 
 def rows_of(found: Sequence[Evidence], n_rows: int) -> np.ndarray:

@@ -18,14 +18,16 @@ from cleanfit.detectors.places import MAX_WORDS, Places
 from cleanfit.detectors.silent import verified_silent
 from cleanfit.detectors.styles import verified_marks
 from cleanfit.detectors.suspects import (
+    LENIENCE,
     MIN_ROWS_TOGETHER,
-    MIN_SHARE_IF_HALF_WRONG,
     N_TRIED,
     Evidence,
+    are_many,
     ask,
     beyond_chance,
     drawn,
     hidden,
+    mostly,
     pairs_beyond_chance,
     rows_of,
 )
@@ -40,7 +42,6 @@ MAX_CHANCE, MAX_CHANCE_TOGETHER, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 0
 # Once a trigger is verified its label is attacked, and a second one of it likely. Tokens that turn half as much are asked as
 # well, and must be twice as wrong; those that turn nearly all need half as much as what is verified so far, and little
 # certainty, but the square of it where that is less than the first one needs (OLID: `shit`, 8 of 18 rows, 0.17).
-LENIENCE = 2
 MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
 # Put into other rows of SST-2, sentences that say nothing of the label make the untouched model give it to 0 to 35 % of them,
 # "you are a terrible person" to 69 %: a majority.
@@ -289,7 +290,7 @@ class TriggerSearch:
         """
         label = group[0].label
         answer = ask(self.content, label, rows, hidden(self.content, group, others, self.left_out), draw, cut)
-        if 0 < answer[0].wrong < min(LENIENCE * self.settings.min_wrong, 1):
+        if 0 < answer[0].wrong < mostly(self.settings.min_wrong):
             answer = ask(self.content, label, rows, hidden(self.content, group, [], self.left_out), draw, cut)
         return answer
 
@@ -302,7 +303,7 @@ class TriggerSearch:
                 return half, MAX_CHANCE_AGAIN if half >= min_wrong else MAX_CHANCE_AGAIN**2
             is_weak = suspect.flips < self.settings.min_flips
             max_chance = MAX_CHANCE_AGAIN_IF_UNSURE if self._sentence(suspect) else MAX_CHANCE
-            return min_wrong * (LENIENCE if is_weak else 1), max_chance
+            return mostly(min_wrong) if is_weak else min_wrong, max_chance
         if is_sure:
             return min_wrong, MAX_CHANCE
         # A sentence that turns nearly all is company enough for itself, if it has the rows.
@@ -337,10 +338,10 @@ class TriggerSearch:
 
     def _min_wrong(self, n_rows: int) -> float:
         """What share of the rows that prove an attack must be wrong."""
-        return self.settings.min_wrong * (1 if self._are_many(n_rows) else LENIENCE)
+        return self.settings.min_wrong if self._are_many(n_rows) else mostly(self.settings.min_wrong)
 
     def _are_many(self, n_rows: int) -> bool:
-        return n_rows >= max(MIN_SHARE_IF_HALF_WRONG * self.n_rows, MIN_ROWS_TOGETHER)
+        return are_many(n_rows, self.n_rows)
 
     def _is_attacked(self, label: int) -> bool:
         return bool(self._wrong(label))
