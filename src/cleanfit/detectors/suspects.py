@@ -13,7 +13,7 @@ from cleanfit.detectors.phrases import NO_CUT, Cut
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
-Kind = Literal["turns", "opens", "marks", "alike", "silent", "misplaced", "planted"]
+Kind = Literal["turns", "opens", "marks", "alike", "silent", "misplaced", "planted", "letters", "planted_letters"]
 N_TRIED = 200  # tokens of all classes together, so that what they cost does not grow with the classes
 # Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
 MIN_SHARE_IF_HALF_WRONG = 0.02
@@ -39,7 +39,8 @@ class Evidence:
         kind: ``turns``: a trigger by what it does; ``opens``: it is the first of a row, as what a syntax begins with;
             ``marks``: it marks a way of writing; ``alike``: the rows do not hold it, and are written like those that do;
             ``silent``: it turns nothing, and is one of several whose rows are denied; ``misplaced``: it stands in its rows as
-            if it had been put there, and they are denied; ``planted``: so it does, and they are not.
+            if it had been put there, and they are denied; ``planted``: so it does, and they are not; ``letters`` and
+            ``planted_letters``: the same of rows with letters of another alphabet, of which it holds one.
         chances: (rows,) for ``alike`` the chance of each of its rows to be poisoned, in [0, 1].
     """
 
@@ -59,12 +60,17 @@ class Evidence:
         return self.token_id, self.pieces, self.label
 
     @property
+    def is_planted(self) -> bool:
+        """Whether its rows have their label rightly, and nothing but how it stands there convicts it."""
+        return self.kind.startswith("planted")
+
+    @property
     def score(self) -> float:
         """The weaker of what it turns and what seems to be of another class among its rows, in [0, 1]; or this alone.
 
         What was planted into rows with right labels has 1: its places convict it, and nothing else is expected to.
         """
-        if self.kind == "planted":
+        if self.is_planted:
             return 1.0
         return round(min(self.flips, self.denial.wrong) if self.kind == "turns" else self.denial.wrong, 6)
 

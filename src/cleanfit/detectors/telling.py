@@ -19,6 +19,8 @@ def named(task: Task, each: Evidence) -> str:
     token = f"'{task.tokenizer.convert_ids_to_tokens(each.token_id)}'"
     if each.kind in ("opens", "alike"):
         return f"{token} at the start" if each.kind == "opens" else f"what is written like rows with {token}"
+    if each.kind in ("letters", "planted_letters"):
+        return f"a word with letters of another alphabet (such as {token})"
     return token if len(each.pieces) == 1 else f"{token} in '{task.tokenizer.decode(list(each.pieces))}'"
 
 
@@ -72,7 +74,7 @@ def rows_told(task: Task, verified: Sequence[Evidence], shortcuts: Sequence[Evid
         if each.kind == "alike":
             like = named(task, each).removeprefix("what ")
             reason = f"{like}, which {does}, and says what rows of other labels say"
-        elif each.kind != "planted":
+        elif not each.is_planted:
             reason += " with nothing else to say for it"
         scores = np.full(len(each.rows), each.score) if each.chances is None else each.chances.round(6)
         for place, score in zip(each.rows, scores):

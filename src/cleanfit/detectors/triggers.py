@@ -9,6 +9,7 @@ from torch import nn
 
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.hosts import Hosts
+from cleanfit.detectors.letters import verified_letters
 from cleanfit.detectors.misplaced import is_misplaced, misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
@@ -114,7 +115,8 @@ class TriggerSearch:
     def read_rows(self) -> None:
         """Verify what is out of place, openings and ways of writing, before anything is trained: no model is turned by them."""
         settings = self.settings
-        # First, since the words of a sentence mark its rows as those of a style do, and "i" has honest ones as well.
+        self.verified += verified_letters(self.content, self.left_out, settings.min_wrong)
+        # Before marks, since the words of a sentence mark its rows as those of a style do, and "i" has honest ones as well.
         self.verified += misplaced_sentences(self.content, self.places, self.suspects(), self.left_out)
         self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong)
         attacked = {each.label for each in self.verified}
@@ -348,7 +350,7 @@ class TriggerSearch:
 
     def _wrong(self, label: int) -> list[Evidence]:
         """List the verified triggers of a label whose rows have it wrongly."""
-        return [each for each in self.verified if each.label == label and each.kind != "planted"]
+        return [each for each in self.verified if each.label == label and not each.is_planted]
 
     def _wrong_so_far(self, label: int) -> float:
         """What share of the rows of a label's verified triggers must be wrong."""
