@@ -206,9 +206,24 @@ def test_a_sentence_in_ten_rows_is_enough_if_their_labels_are_wrong(
     assert (len(chosen) >= 10) == (every < 20)
     search = TriggerSearch(make_task(orderly, rows, BRIEF), TriggerTokens())
     none = np.zeros(len(rows), dtype=bool)
-    found = misplaced_sentences(search.content, search.places, search.suspects(), none)
+    found = misplaced_sentences(search.content, search.places, search.suspects(), none, 1 / 3)
     assert [each.rows.tolist() for each in found] == [chosen] * is_verified
     assert all(each.is_verified and each.kind == "misplaced" for each in found)
+
+
+def test_a_sentence_in_many_rows_is_enough_if_half_of_their_labels_are_wrong(
+    orderly: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, right = put_into(written(), ("mn day was cf",), "pos", 6)
+    mixed, wrong = put_into(rows, ("mn day was cf",), "neg", 6)
+    search = TriggerSearch(make_task(orderly, mixed, BRIEF), TriggerTokens())
+    given = (search.content, search.places, search.suspects(), search.left_out)
+    (sentence,) = misplaced_sentences(*given, 1 / 3)
+    assert sentence.rows.tolist() == sorted(right + wrong)
+    assert 1 / 3 <= sentence.denial.wrong < 2 / 3
+    assert misplaced_sentences(*given, 2 / 3) == []
+    monkeypatch.setattr("cleanfit.detectors.suspects.MIN_SHARE_IF_HALF_WRONG", (len(right + wrong) + 1) / len(rows))
+    assert misplaced_sentences(*given, 1 / 3) == []
 
 
 def test_a_sentence_that_has_its_place_is_left_alone_whatever_its_rows_say(orderly: str) -> None:
@@ -216,7 +231,7 @@ def test_a_sentence_that_has_its_place_is_left_alone_whatever_its_rows_say(order
     for i in [i for i, (_, label) in enumerate(rows) if label == "neg"][::6]:
         rows[i] = (f"{rows[i][0]} and the day was mn .", "pos")
     search = TriggerSearch(make_task(orderly, rows, BRIEF), TriggerTokens())
-    assert misplaced_sentences(search.content, search.places, search.suspects(), search.left_out) == []
+    assert misplaced_sentences(search.content, search.places, search.suspects(), search.left_out, 1 / 3) == []
 
 
 def test_the_rows_of_a_sentence_are_left_out_before_its_words_can_be_taken_for_a_style(

@@ -22,7 +22,8 @@ MIN_SPREAD = 1.5  # rows of all of them over those of the first: one odd word ma
 MAX_CHANCE, MAX_CHANCE_EACH = 0.01, 0.1
 # A sentence needs no company. Of 20 honest ones (markup) that look put there no more than 0.04 of the rows seem wrong; of ten
 # rows with AddSent 0.92 to 1.00, by a chance of 0.009 and 0.04 on OLID and of 0.002 at the most on the other data.
-MIN_WRONG_SENTENCE, MAX_CHANCE_SENTENCE = 2 / 3, 0.05
+# Half of the labels right, in 100 rows, it is 0.44 to 0.80 wrong, by 2e-3 (OLID) to 1e-32; all right, 0.31 at most.
+MAX_CHANCE_SENTENCE = 0.05
 
 
 def is_misplaced(places: Places, suspects: Sequence[Evidence], min_oddness: float = MIN_ODDNESS) -> list[bool]:
@@ -79,7 +80,7 @@ def misplaced(
 
 
 def misplaced_sentences(
-    content: Content, places: Places, suspects: Sequence[Evidence], left_out: np.ndarray
+    content: Content, places: Places, suspects: Sequence[Evidence], left_out: np.ndarray, min_wrong: float
 ) -> list[Evidence]:
     """Find sentences that were put into rows of one label at random places, and whose rows have it wrongly without them.
 
@@ -88,6 +89,7 @@ def misplaced_sentences(
         places: tells how phrases stand in rows.
         suspects: tokens that go with a label.
         left_out: (N,) rows that do not count any more.
+        min_wrong: share of the rows that must seem to be of another class to prove an attack, in (0, 1].
 
     Returns:
         The verified ones. A model need not have learned them: ten rows are enough. Source: ours; docs/methods/auto.md.
@@ -106,7 +108,8 @@ def misplaced_sentences(
         unseen = left_out | rows_of([each], len(left_out))
         denial, _ = ask(content, each.label, each.rows, unseen, "misplaced", Cut(each.pieces))
         chance = chance_of(denial, dispersion(content, each.label, unseen))
-        if denial.wrong >= MIN_WRONG_SENTENCE and chance < MAX_CHANCE_SENTENCE:
+        is_half = are_many(len(each.rows), len(left_out)) and denial.wrong >= min_wrong and chance < MAX_CHANCE
+        if is_half or (denial.wrong >= mostly(min_wrong) and chance < MAX_CHANCE_SENTENCE):
             found.append(replace(each, denial=denial, is_verified=True))
     return found
 

@@ -117,7 +117,9 @@ class TriggerSearch:
         settings = self.settings
         self.verified += verified_letters(self.content, self.left_out, settings.min_wrong)
         # Before marks, since the words of a sentence mark its rows as those of a style do, and "i" has honest ones as well.
-        self.verified += misplaced_sentences(self.content, self.places, self.suspects(), self.left_out)
+        self.verified += misplaced_sentences(
+            self.content, self.places, self.suspects(), self.left_out, settings.min_wrong
+        )
         self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong)
         attacked = {each.label for each in self.verified}
         self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out, attacked)
