@@ -24,6 +24,7 @@ GRIDS = {
     "standard": "At full size: what has been run of the whole grid",
     "standard_cpu": "The grid: who defends against what",
     "target_cpu": "Few and many poisoned rows, half and no wrong labels",
+    "draws": "The target's files drawn anew",
     "adaptive": "The attacker who knows the default",
     "variants": "Other triggers at other places, other attacks, the other class",
     "moderate_paper": "Moderate-fitting's levers, as published",
