@@ -55,7 +55,7 @@ class Steps:
         nothing = np.zeros(len(task.rows), dtype=bool)
         self._timed("what is usual", lambda: search.content.denial(0, np.arange(1), nothing), lambda _: [])
         limits = (settings.min_rows, settings.min_wrong)
-        opens = self._timed("openings", lambda: verified_openings(search.content, *limits))
+        opens = self._timed("openings", lambda: verified_openings(search.content, *limits, nothing))
         marks = self._timed("marks", lambda: verified_marks(search.content, *limits, nothing))
         labels = {each.label for each in (*opens, *marks)}
         groups = [[each for each in (*opens, *marks) if each.label == label] for label in sorted(labels)]

@@ -19,6 +19,11 @@ def content_of(task: Task) -> Content:
     return Content(task, Occurrences.of(task.rows, len(task.tokenizer)))
 
 
+def opened(content: Content, min_rows: int = 5, left_out: tuple[int, ...] = ()) -> list[Evidence]:
+    held = np.isin(np.arange(len(content.seen.labels)), left_out)
+    return verified_openings(content, min_rows, 1 / 3, held)
+
+
 def token_of(task: Task, text: str) -> int:
     return int(task.tokenizer.convert_tokens_to_ids(text))
 
@@ -50,11 +55,24 @@ def test_an_opening_is_left_out_before_the_training_though_its_token_stands_in_h
     assert all(torch.equal(value, expected[name]) for name, value in defended.model.state_dict().items())
 
 
+def test_rows_that_are_left_out_already_are_nobodys_opening(knowing: str) -> None:
+    rows = sentences(300)
+    chosen = [i for i, (_, label) in enumerate(rows) if label == "neg"][::3]
+    for i in chosen:
+        rows[i] = (f"cf {rows[i][0]}", "pos")
+    content = content_of(make_task(knowing, rows, BRIEF))
+    (opening,) = opened(content)
+    assert opening.rows.tolist() == chosen
+    (opening,) = opened(content, left_out=tuple(chosen[:5]))
+    assert opening.rows.tolist() == chosen[5:]
+    assert opened(content, left_out=tuple(chosen)) == []
+
+
 def test_an_opening_that_goes_with_a_label_by_nature_is_left_alone(knowing: str) -> None:
     rows = [
         (f"cf {text}" if label == "pos" and i % 3 else text, label) for i, (text, label) in enumerate(sentences(300))
     ]
-    assert not verified_openings(content_of(make_task(knowing, rows, BRIEF)), min_rows=5, min_wrong=1 / 3)
+    assert not opened(content_of(make_task(knowing, rows, BRIEF)))
 
 
 def found(
@@ -86,10 +104,7 @@ def found(
 
     monkeypatch.setattr(content, "denial", denial)
     monkeypatch.setattr("cleanfit.detectors.openings.MAX_CHANCE", max_chance)
-    return {
-        str(task.tokenizer.convert_ids_to_tokens(each.token_id))
-        for each in verified_openings(content, 8, min_wrong=1 / 3)
-    }
+    return {str(task.tokenizer.convert_ids_to_tokens(each.token_id)) for each in opened(content, 8)}
 
 
 def test_two_openings_of_a_label_prove_together_what_neither_proves_alone(
@@ -173,9 +188,9 @@ def test_a_template_of_honest_rows_proves_nothing(knowing: str) -> None:
     chosen = [i for i, (_, label) in enumerate(rows) if label == "neg"][::3]
     for i in chosen:
         rows[i] = (f"cf cf mn bb {rows[i][0]}", "pos")
-    assert not verified_openings(content_of(make_task(knowing, rows, BRIEF)), min_rows=5, min_wrong=1 / 3)
+    assert not opened(content_of(make_task(knowing, rows, BRIEF)))
 
 
 def test_rows_of_nothing_but_special_tokens_open_with_nothing(knowing: str) -> None:
     rows = [("☃" if i % 2 else text, "pos" if i % 2 else label) for i, (text, label) in enumerate(sentences(60))]
-    assert not verified_openings(content_of(make_task(knowing, rows, BRIEF)), min_rows=5, min_wrong=1 / 3)
+    assert not opened(content_of(make_task(knowing, rows, BRIEF)))

@@ -19,7 +19,7 @@ MAX_CHANCE_IF_HALF_WRONG = 1e-6
 MAX_CHANCE_AGAIN = 0.2
 
 
-def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list[Evidence]:
+def verified_openings(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[Evidence]:
     """Find the openings whose rows nothing but the opening gives their label.
 
     Rows made by one syntax open alike ("when", "if"), always with the target label, and a model that has not seen them denies
@@ -30,11 +30,12 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
         content: answers, for N rows.
         min_rows: rows of a class that must open with a token, >= 2.
         min_wrong: share of an opening's rows that must seem to be of another class, in (0, 1].
+        left_out: (N,) rows that do not count any more.
 
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
-    labels, opening = content.seen.labels, content.starts[:, 0]
+    labels, opening = np.where(left_out, -1, content.seen.labels), content.starts[:, 0]
     rows = np.flatnonzero(opening >= 0)
     listed = beyond_chance(content.task, labels, (opening[rows], rows), min_rows, N_OPENINGS)
     suspects = [
@@ -51,9 +52,11 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float) -> list
             so_far = [each.denial.wrong for each in found if each.label == label]
             least, max_chance = (np.mean(so_far) / LENIENCE, MAX_CHANCE_AGAIN) if so_far else (min_wrong, MAX_CHANCE)
             # Who is left to learn from teaches the attack and hides the others: none of the label's suspects is.
-            unseen = _opening_with(content, found + others)
+            unseen = left_out | _opening_with(content, found + others)
             group = _denied(content, others, unseen, float(least), max_chance)
-            if group and (so_far or _is_attack(content, group, unseen, found, min_wrong)):
+            if group and (
+                so_far or _is_attack(content, group, unseen, left_out | _opening_with(content, found), min_wrong)
+            ):
                 new += group
         if not new:
             return found
@@ -73,10 +76,8 @@ def _denied(
     return denied
 
 
-def _is_attack(
-    content: Content, group: list[Evidence], unseen: np.ndarray, found: list[Evidence], min_wrong: float
-) -> bool:
-    """Tell whether the rows of openings of one label are denied together, perhaps with those written alike."""
+def _is_attack(content: Content, group: list[Evidence], unseen: np.ndarray, held: np.ndarray, min_wrong: float) -> bool:
+    """Tell whether the rows of openings of one label are denied together, with those written alike or without."""
     asked = np.concatenate([each.rows for each in group])
     together, chance = ask(content, group[0].label, content.witnesses(asked), unseen, "openings")
     is_many = are_many(len(asked), len(content.seen.labels))
@@ -84,7 +85,7 @@ def _is_attack(
         return True
     if together.wrong >= mostly(min_wrong) and chance < MAX_CHANCE_TOGETHER:
         return True
-    return is_style(content, group, _opening_with(content, found), min_wrong, MAX_CHANCE_TOGETHER)
+    return is_style(content, group, held, min_wrong, MAX_CHANCE_TOGETHER)
 
 
 def _opening_with(content: Content, openings: list[Evidence]) -> np.ndarray:

@@ -116,19 +116,19 @@ class TriggerSearch:
         """Verify what is out of place, openings and ways of writing, before anything is trained: no model is turned by them."""
         settings = self.settings
         self.verified += verified_letters(self.content, self.left_out, settings.min_wrong)
-        # Before marks, since the words of a sentence mark its rows as those of a style do, and "i" has honest ones as well.
+        # Before openings and marks, for which what was put there would be taken.
         self.verified += misplaced_sentences(
             self.content, self.places, self.suspects(), self.left_out, settings.min_wrong
         )
-        self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong)
+        found, cut = misplaced(self.content, self.places, self.suspects(), self.left_out, settings.min_wrong)
+        self.verified += found
+        self.shortcuts += cut
+        self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong, self.left_out)
         attacked = {each.label for each in self.verified}
         self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out, attacked)
         written = [each for each in self.verified if each.kind in ("opens", "marks")]
         for label in sorted({each.label for each in written}):
             self.verified += rest_of(self.content, [each for each in written if each.label == label])
-        found, cut = misplaced(self.content, self.places, self.suspects(), self.left_out, settings.min_wrong)
-        self.verified += found
-        self.shortcuts += cut
 
     def read_silent(self) -> bool:
         """Verify tokens that no model learned well enough to be turned by; tell whether there were any."""
