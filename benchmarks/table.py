@@ -8,6 +8,7 @@ from typing import Any
 
 import attack_tables
 import moderate_tables
+import scanning_table
 import standard_words
 import target_table
 
@@ -49,6 +50,7 @@ def render(cells: list[dict[str, Any]]) -> str:
         groups.setdefault(key, []).append(cell)
     parts = [(ROOT / "benchmarks_head.md").read_text(encoding="utf-8").rstrip()]
     parts.append(target_table.target(ROOT / "results"))
+    parts.append(scanning_table.scanning(ROOT / "results"))
     for name, title in GRIDS.items():
         if (ROOT / "results" / name).exists():
             parts.append(standard_words.standard(ROOT / "results" / name, f"{title} (`benchmarks/{name}.yaml`)"))

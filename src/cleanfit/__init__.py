@@ -5,19 +5,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cleanfit.data import Columns
-    from cleanfit.defenses import ModerateFitting, PlainFineTuning, TokenUnlearning
-    from cleanfit.detectors import EmbeddingDrift
+    from cleanfit.defenses import Auto, ModerateFitting, PlainFineTuning, TokenUnlearning
+    from cleanfit.detectors import EmbeddingDrift, Reading
     from cleanfit.fitting import FitResult, Inputs, fit, scan
     from cleanfit.run_folder import RunFolder
     from cleanfit.settings import TrainingSettings
 
 __all__ = [
+    "Auto",
     "Columns",
     "EmbeddingDrift",
     "FitResult",
     "Inputs",
     "ModerateFitting",
     "PlainFineTuning",
+    "Reading",
     "RunFolder",
     "TokenUnlearning",
     "TrainingSettings",
@@ -26,12 +28,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Auto": "cleanfit.defenses",
     "Columns": "cleanfit.data",
     "EmbeddingDrift": "cleanfit.detectors",
     "FitResult": "cleanfit.fitting",
     "Inputs": "cleanfit.fitting",
     "ModerateFitting": "cleanfit.defenses",
     "PlainFineTuning": "cleanfit.defenses",
+    "Reading": "cleanfit.detectors",
     "RunFolder": "cleanfit.run_folder",
     "TokenUnlearning": "cleanfit.defenses",
     "TrainingSettings": "cleanfit.settings",
