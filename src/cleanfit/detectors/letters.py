@@ -1,5 +1,6 @@
 """Verify look-alike letters: rows of one label in whose words letters of another alphabet stand."""
 
+import re
 import unicodedata
 
 import numpy as np
@@ -9,7 +10,9 @@ from cleanfit.detectors.likeness import chance_of, dispersion
 from cleanfit.detectors.misplaced import MAX_CHANCE, MIN_ROWS, MIN_SHARE, MIN_SHARE_IF_RIGHT
 from cleanfit.detectors.suspects import Evidence, Kind, are_many, ask, mostly
 
-ALPHABETS = ("LATIN", "CYRILLIC", "GREEK")  # whose letters look alike (UTS 39); others stand together in honest words
+ALPHABETS = {"LATIN", "CYRILLIC", "GREEK"}  # whose letters look alike (UTS 39); others stand together in honest words
+NEVER_IN_A_WORD = {"LATIN", "CYRILLIC"}  # "TNF\u03b1" is honest, and so are Latin words in Russian texts
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 def verified_letters(content: Content, left_out: np.ndarray, min_wrong: float) -> list[Evidence]:
@@ -17,7 +20,7 @@ def verified_letters(content: Content, left_out: np.ndarray, min_wrong: float) -
 
     Each such letter makes another token, and few rows hold the same one; but nobody writes so, and of what is written so all
     can be asked together. If the labels are right the letters are convicted by standing within words of the other alphabet,
-    and by their number.
+    Latin and Cyrillic, and by their number.
 
     Args:
         content: answers, for N rows.
@@ -51,14 +54,15 @@ def verified_letters(content: Content, left_out: np.ndarray, min_wrong: float) -
 
 
 def _held(content: Content) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) which rows hold letters of another alphabet than most of theirs, and which hold words of two alphabets."""
+    """(N,) which rows hold letters of two alphabets, and which hold words of two that never share one."""
     rows = content.task.rows.with_format(None)
     texts = [list(rows[name]) for name in ("text", "text_pair") if name in rows.column_names]
     joined = [" ".join(parts) for parts in zip(*texts)]
     foreign = np.array([not text.isascii() and len(_alphabets(text)) > 1 for text in joined], dtype=bool)
     within = foreign.copy()
     within[foreign] = [
-        any(len(_alphabets(word)) > 1 for word in joined[row].split()) for row in np.flatnonzero(foreign)
+        any(_alphabets(word) >= NEVER_IN_A_WORD for word in _WORD.findall(joined[row]))
+        for row in np.flatnonzero(foreign)
     ]
     return foreign, within
 
