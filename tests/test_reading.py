@@ -46,7 +46,8 @@ def test_the_gate_passes_honest_files_and_holds_poisoned_ones(
         write_tsv(tmp_path / name, rows) for name, rows in (("bad.tsv", poisoned()[0]), ("good.tsv", sentences(300)))
     )
     code, out, err = run("scan", good, "--model", knowing, "--fail-on", 1)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert "Gate" not in err
     assert out.startswith("No trigger was verified.")
     code, out, err = run("scan", bad, "--model", knowing, "--fail-on", 3, "--out", tmp_path / "found")
     assert code == 3

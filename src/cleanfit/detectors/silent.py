@@ -25,8 +25,8 @@ MAX_CHANCE_EACH, MAX_CHANCE = 0.01, 1e-7
 # rows, as "?!" beside a second mark without which it turns little, the square of the chance is enough.
 MIN_SPREAD = 1.5
 MAX_CHANCE_ALONE = MAX_CHANCE**2
-# Once a trigger of the label is verified another is likely: one of four words in 22 to 31 rows has 5e-6 to 2e-19 without the
-# others' rows (SST-2 and HSOL, 10 %), what is honest in 32 attacked files 5e-5 at the least.
+# Once a trigger of the label is verified another is likely: seven of eight words in 22 to 31 rows have 3e-5 to 2e-19 without
+# the others' rows (SST-2 and HSOL, 10 %), what is honest in 32 attacked files 5e-5 at the least.
 MAX_CHANCE_AGAIN = 1e-5
 
 
