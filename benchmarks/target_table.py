@@ -8,6 +8,7 @@ from typing import Any
 SECTIONS = {
     ("target_cpu", "standard_cpu"): "The target of the default: as good as the oracle",
     ("draws",): "The same drawn anew: other poisoned rows, places and seeds, on which no rule was made",
+    ("variants",): "The same of other triggers, places and attacks, with the other class as the target",
 }
 LABELS = {"dirty": "wrong", "mix": "half wrong", "clean": "right"}
 MAX_LOST, MAX_MORE = 0.01, 0.03  # accuracy and attack success, against the oracle's
@@ -65,7 +66,8 @@ def _cells(results: Path, grids: tuple[str, ...]) -> dict[Who, dict[str, dict[st
 
 def _counts(whole: dict[Who, dict[str, dict[str, Any]]]) -> list[str]:
     """Count the cells within the target, attack by attack."""
-    attacks = [name for name in ("words", "sentence", "synbkd", "stylebkd") if any(who[1] == name for who in whole)]
+    named = dict.fromkeys(("words", "sentence", "synbkd", "stylebkd", *sorted(who[1] for who in whole)))
+    attacks = [name for name in named if any(who[1] == name for who in whole)]
     lines = [
         "| cells within the target | " + " | ".join(f"labels {told}" for told in LABELS.values()) + " |",
         "|---|---|---|---|",
