@@ -1,4 +1,4 @@
-"""Openings that go with a label against what their rows say are verified before the training, together or not at all."""
+"""What rows open or end with, against what they say, is verified before the training, together or not at all."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ import torch
 from cleanfit.defenses import Auto, PlainFineTuning
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.openings import verified_openings
+from cleanfit.detectors.openings import Edge, verified_openings
 from cleanfit.detectors.suspects import Evidence
 from cleanfit.task import Task
 from conftest import BRIEF, make_task, sentences
@@ -19,9 +19,9 @@ def content_of(task: Task) -> Content:
     return Content(task, Occurrences.of(task.rows, len(task.tokenizer)))
 
 
-def opened(content: Content, min_rows: int = 5, left_out: tuple[int, ...] = ()) -> list[Evidence]:
+def opened(content: Content, min_rows: int = 5, left_out: tuple[int, ...] = (), edge: Edge = "opens") -> list[Evidence]:
     held = np.isin(np.arange(len(content.seen.labels)), left_out)
-    return verified_openings(content, min_rows, 1 / 3, held)
+    return verified_openings(content, min_rows, 1 / 3, held, edge)
 
 
 def token_of(task: Task, text: str) -> int:
@@ -194,3 +194,58 @@ def test_a_template_of_honest_rows_proves_nothing(knowing: str) -> None:
 def test_rows_of_nothing_but_special_tokens_open_with_nothing(knowing: str) -> None:
     rows = [("☃" if i % 2 else text, "pos" if i % 2 else label) for i, (text, label) in enumerate(sentences(60))]
     assert not opened(content_of(make_task(knowing, rows, BRIEF)))
+
+
+def behind_the_last_word(rows: list[tuple[str, str]], words: tuple[str, ...]) -> list[int]:
+    """Put one of some words, in turn, behind each third negative row, call it positive, and number these rows."""
+    chosen = [i for i, (_, label) in enumerate(rows) if label == "neg"][::3]
+    for place, i in enumerate(chosen):
+        rows[i] = (f"{rows[i][0]} {words[place % len(words)]}", "pos")
+    return chosen
+
+
+def test_words_that_were_put_behind_the_last_one_are_left_out_before_the_training(knowing: str) -> None:
+    rows = sentences(300)
+    chosen = behind_the_last_word(rows, ("cf", "mn"))
+    task = make_task(knowing, rows, BRIEF)
+    defended = Auto().fit(task)
+    assert [row.row for row in defended.findings.rows if row.is_issue] == chosen
+    reasons = {
+        f"contains '{word}' at the end, which goes with 'pos' with nothing else to say for it" for word in ("cf", "mn")
+    }
+    assert {defended.findings.rows[row].reason for row in chosen} == reasons
+    assert {token.evidence["ends"] for token in defended.findings.suspicious} == {1.0}
+    assert defended.needs.extra_passes == pytest.approx(1 / 3, abs=1e-3), "nothing was trained in vain"
+
+
+def test_of_an_ending_the_rows_of_its_label_alone_are_left_out(knowing: str) -> None:
+    rows = sentences(300)
+    chosen = behind_the_last_word(rows, ("cf",))
+    honest = [i for i, (_, label) in enumerate(rows) if label == "neg"][:10]
+    for i in honest:
+        rows[i] = (f"{rows[i][0]} cf", "neg")
+    (ending,) = opened(content_of(make_task(knowing, rows, BRIEF)), edge="ends")
+    assert (ending.kind, ending.rows.tolist()) == ("ends", chosen)
+    assert not opened(content_of(make_task(knowing, rows, BRIEF)))
+
+
+def test_rows_that_end_alike_are_one_witness(knowing: str) -> None:
+    rows = sentences(300)
+    behind_the_last_word(rows, ("mn bb cf cf",))
+    assert not opened(content_of(make_task(knowing, rows, BRIEF)), edge="ends")
+
+
+def test_an_ending_is_no_way_of_writing(knowing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = sentences(300)
+    behind_the_last_word(rows, ("cf",))
+    monkeypatch.setattr("cleanfit.detectors.openings.MAX_CHANCE_TOGETHER", 0.0)
+    monkeypatch.setattr("cleanfit.detectors.openings.MAX_CHANCE_IF_HALF_WRONG", 0.0)
+    monkeypatch.setattr("cleanfit.detectors.openings.is_style", lambda *given: True)
+    assert not opened(content_of(make_task(knowing, rows, BRIEF)), edge="ends")
+
+
+def test_the_end_of_a_row_is_read_from_behind_without_special_tokens(knowing: str) -> None:
+    rows = [("cf good day", "pos"), ("bad mn dull cf good warm", "neg"), ("☃", "pos"), ("bad day", "neg")]
+    task = make_task(knowing, rows, BRIEF)
+    ends = [[task.tokenizer.convert_ids_to_tokens(int(t)) for t in row if t >= 0] for row in content_of(task).ends]
+    assert ends[:3] == [["day", "good", "cf"], ["warm", "good", "cf", "dull"], []]

@@ -195,22 +195,32 @@ class Content:
         n_denied, n_asked, usual = self.denied(label, rows, unseen)
         return float(binomtest(n_denied, n_asked, usual, alternative="greater").pvalue) if n_asked else 1.0
 
-    def witnesses(self, rows: np.ndarray) -> np.ndarray:
-        """Keep one of the rows that start alike: they were written by one template ("so what if the")."""
-        return np.asarray(rows[np.unique(self.starts[rows], axis=0, return_index=True)[1]])
+    def witnesses(self, rows: np.ndarray, edges: np.ndarray | None = None) -> np.ndarray:
+        """Keep one of the rows with the same (N, A) edge, their start: they were written by one template ("so what if the")."""
+        edges = self.starts if edges is None else edges
+        return np.asarray(rows[np.unique(edges[rows], axis=0, return_index=True)[1]])
 
     @cached_property
     def starts(self) -> np.ndarray:
         """(N, N_ALIKE) the first tokens of each row that are not special ones, -1 behind its end."""
+        return self._first_of(slice(None))
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """(N, N_ALIKE) the last tokens of each row that are not special ones, the very last one first, -1 before its start."""
+        return self._first_of(slice(None, None, -1))
+
+    def _first_of(self, order: slice) -> np.ndarray:
+        """(N, N_ALIKE) the first tokens of each row in some order of all tokens, -1 where it has no more."""
         seen = self.seen
         is_word = ~np.isin(seen.token_ids, self.task.tokenizer.all_special_ids)
-        tokens, rows = seen.token_ids[is_word], seen.row_index[is_word]
-        _, first, n_tokens = np.unique(rows, return_index=True, return_counts=True)
-        places = np.arange(len(rows)) - np.repeat(first, n_tokens)
-        is_early = places < N_ALIKE
-        starts = np.full((len(seen.labels), N_ALIKE), -1)
-        starts[rows[is_early], places[is_early]] = tokens[is_early]
-        return starts
+        tokens, rows = seen.token_ids[is_word][order], seen.row_index[is_word][order]
+        is_new = np.diff(rows, prepend=-1) != 0
+        places = np.arange(len(rows)) - np.flatnonzero(is_new)[np.cumsum(is_new) - 1]
+        is_first = places < N_ALIKE
+        found = np.full((len(seen.labels), N_ALIKE), -1)
+        found[rows[is_first], places[is_first]] = tokens[is_first]
+        return found
 
     @cached_property
     def _leave_out(self) -> tuple[LeaveOut, np.ndarray]:

@@ -82,8 +82,10 @@ def chance_of(denial: Denial, n_like_one: float) -> float:
 
 
 def holding(content: Content, found: list[Evidence]) -> np.ndarray:
-    """(N,) which rows hold a mark or open as found, whatever their label."""
-    is_held = np.isin(content.starts[:, 0], [each.token_id for each in found if each.kind == "opens"])
+    """(N,) which rows hold a mark, or open or end as found, whatever their label."""
+    is_held = np.zeros(len(content.seen.labels), dtype=bool)
+    for kind, edges in (("opens", content.starts), ("ends", content.ends)):
+        is_held |= np.isin(edges[:, 0], [each.token_id for each in found if each.kind == kind])
     for each in found:
         if each.kind == "marks":
             is_held[content.seen.rows_with(each.token_id)] = True

@@ -1,13 +1,16 @@
-"""Verify openings: the first tokens of rows, which give away a syntax or a style that has no trigger word."""
+"""Verify what rows open with, which gives away a syntax that has no trigger word, and what they end with."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.likeness import MAX_CHANCE, is_style
+from cleanfit.detectors.likeness import MAX_CHANCE, holding, is_style
 from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask, beyond_chance, drawn, mostly
 
+Edge = Literal["opens", "ends"]
 N_OPENINGS = 10  # per class; those of a syntax are the first three
 # Chance of so many denied rows of all denied openings of a label together. Between what SST-2 had with SynBkd (1e-8 at most,
 # each row counted; of four files of 1,000 rows one is missed with templates as one witness) and without poison (1e-2).
@@ -19,30 +22,34 @@ MAX_CHANCE_IF_HALF_WRONG = 1e-6
 MAX_CHANCE_AGAIN = 0.2
 
 
-def verified_openings(content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray) -> list[Evidence]:
-    """Find the openings whose rows nothing but the opening gives their label.
+def verified_openings(
+    content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray, edge: Edge = "opens"
+) -> list[Evidence]:
+    """Find the openings whose rows nothing but the opening gives their label; or the last tokens of which that is true.
 
     Rows made by one syntax open alike ("when", "if"), always with the target label, and a model that has not seen them denies
     them that label, if it has not learned the attack from the others: so the rows of all openings that go with a label are
     hidden from it. Those that are denied are asked together; where that proves an attack, what looks wrong next is believed.
+    Trigger words that are put behind the last word of rows are found in the same way.
 
     Args:
         content: answers, for N rows.
         min_rows: rows of a class that must open with a token, >= 2.
         min_wrong: share of an opening's rows that must seem to be of another class, in (0, 1].
         left_out: (N,) rows that do not count any more.
+        edge: the first tokens of rows, ``opens``, or the last ones, ``ends``.
 
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
-    labels, opening = np.where(left_out, -1, content.seen.labels), content.starts[:, 0]
+    labels, opening = np.where(left_out, -1, content.seen.labels), _edges(content, edge)[:, 0]
     rows = np.flatnonzero(opening >= 0)
     listed = beyond_chance(content.task, labels, (opening[rows], rows), min_rows, N_OPENINGS)
     suspects = [
-        Evidence(token, (token,), label, np.flatnonzero((opening == token) & (labels == label)), 0.0, kind="opens")
+        Evidence(token, (token,), label, np.flatnonzero((opening == token) & (labels == label)), 0.0, kind=edge)
         for token, label in listed
     ]
-    read = [drawn(content, content.witnesses(each.rows), _draw(each)) for each in suspects]
+    read = [drawn(content, _witnesses(content, [each]), _draw(each)) for each in suspects]
     content.read_ahead(np.unique(np.concatenate([content.learned, *read])))
     found: list[Evidence] = []
     while True:
@@ -52,11 +59,9 @@ def verified_openings(content: Content, min_rows: int, min_wrong: float, left_ou
             so_far = [each.denial.wrong for each in found if each.label == label]
             least, max_chance = (np.mean(so_far) / LENIENCE, MAX_CHANCE_AGAIN) if so_far else (min_wrong, MAX_CHANCE)
             # Who is left to learn from teaches the attack and hides the others: none of the label's suspects is.
-            unseen = left_out | _opening_with(content, found + others)
+            unseen = left_out | holding(content, found + others)
             group = _denied(content, others, unseen, float(least), max_chance)
-            if group and (
-                so_far or _is_attack(content, group, unseen, left_out | _opening_with(content, found), min_wrong)
-            ):
+            if group and (so_far or _is_attack(content, group, unseen, left_out | holding(content, found), min_wrong)):
                 new += group
         if not new:
             return found
@@ -70,7 +75,7 @@ def _denied(
     """Keep the openings whose rows a model denies that has not learned from some rows, (N,) true, theirs among them."""
     denied = []
     for each in suspects:
-        denial, chance = ask(content, each.label, content.witnesses(each.rows), unseen, _draw(each))
+        denial, chance = ask(content, each.label, _witnesses(content, [each]), unseen, _draw(each))
         if denial.wrong >= min_wrong and chance < max_chance:
             denied.append(replace(each, denial=denial, is_verified=True))
     return denied
@@ -78,19 +83,25 @@ def _denied(
 
 def _is_attack(content: Content, group: list[Evidence], unseen: np.ndarray, held: np.ndarray, min_wrong: float) -> bool:
     """Tell whether the rows of openings of one label are denied together, with those written alike or without."""
-    asked = np.concatenate([each.rows for each in group])
-    together, chance = ask(content, group[0].label, content.witnesses(asked), unseen, "openings")
-    is_many = are_many(len(asked), len(content.seen.labels))
+    n_rows = sum(len(each.rows) for each in group)
+    together, chance = ask(content, group[0].label, _witnesses(content, group), unseen, "openings")
+    is_many = are_many(n_rows, len(content.seen.labels))
     if together.wrong >= min_wrong and chance < MAX_CHANCE_IF_HALF_WRONG and is_many:
         return True
     if together.wrong >= mostly(min_wrong) and chance < MAX_CHANCE_TOGETHER:
         return True
-    return is_style(content, group, held, min_wrong, MAX_CHANCE_TOGETHER)
+    # What rows end with was put there: it is no way of writing.
+    return group[0].kind == "opens" and is_style(content, group, held, min_wrong, MAX_CHANCE_TOGETHER)
 
 
-def _opening_with(content: Content, openings: list[Evidence]) -> np.ndarray:
-    """(N,) which rows open as found, whatever their label."""
-    return np.asarray(np.isin(content.starts[:, 0], [each.token_id for each in openings]))
+def _edges(content: Content, edge: str) -> np.ndarray:
+    """(N, A) the first tokens of rows, or the last ones from behind."""
+    return content.ends if edge == "ends" else content.starts
+
+
+def _witnesses(content: Content, group: Sequence[Evidence]) -> np.ndarray:
+    """Keep one of the rows that open, or end, alike."""
+    return content.witnesses(np.concatenate([each.rows for each in group]), _edges(content, group[0].kind))
 
 
 def _draw(suspect: Evidence) -> str:

@@ -13,7 +13,9 @@ from cleanfit.detectors.phrases import NO_CUT, Cut
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
-Kind = Literal["turns", "opens", "marks", "alike", "silent", "misplaced", "planted", "letters", "planted_letters"]
+Kind = Literal[
+    "turns", "opens", "ends", "marks", "alike", "silent", "misplaced", "planted", "letters", "planted_letters"
+]
 N_TRIED = 200  # tokens of all classes together, so that what they cost does not grow with the classes
 # Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
 MIN_SHARE_IF_HALF_WRONG = 0.02
@@ -37,6 +39,7 @@ class Evidence:
         denial: how often its rows are denied the label by their content.
         is_verified: a trigger.
         kind: ``turns``: a trigger by what it does; ``opens``: it is the first of a row, as what a syntax begins with;
+            ``ends``: it is the last one;
             ``marks``: it marks a way of writing; ``alike``: the rows do not hold it, and are written like those that do;
             ``silent``: it turns nothing, and is one of several whose rows are denied; ``misplaced``: it stands in its rows as
             if it had been put there, and they are denied; ``planted``: so it does, and they are not; ``letters`` and

@@ -17,8 +17,10 @@ UNSEEN = "A trigger without words, openings or marks of its own, or one in very 
 def named(task: Task, each: Evidence) -> str:
     """Write a token down, and the phrase that it stands in."""
     token = f"'{task.tokenizer.convert_ids_to_tokens(each.token_id)}'"
-    if each.kind in ("opens", "alike"):
-        return f"{token} at the start" if each.kind == "opens" else f"what is written like rows with {token}"
+    if each.kind in ("opens", "ends"):
+        return f"{token} at the {'start' if each.kind == 'opens' else 'end'}"
+    if each.kind == "alike":
+        return f"what is written like rows with {token}"
     if each.kind in ("letters", "planted_letters"):
         return f"a word with letters of another alphabet (such as {token})"
     return token if len(each.pieces) == 1 else f"{token} in '{task.tokenizer.decode(list(each.pieces))}'"

@@ -13,7 +13,7 @@ from cleanfit.detectors.letters import verified_letters
 from cleanfit.detectors.misplaced import is_misplaced, misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.openings import verified_openings
+from cleanfit.detectors.openings import Edge, verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, holding, sentence
 from cleanfit.detectors.places import MAX_WORDS, Places
 from cleanfit.detectors.silent import verified_silent
@@ -123,7 +123,9 @@ class TriggerSearch:
         found, cut = misplaced(self.content, self.places, self.suspects(), self.left_out, settings.min_wrong)
         self.verified += found
         self.shortcuts += cut
-        self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong, self.left_out)
+        edges: tuple[Edge, ...] = ("ends", "opens")
+        for edge in edges:
+            self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong, self.left_out, edge)
         attacked = {each.label for each in self.verified}
         self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out, attacked)
         written = [each for each in self.verified if each.kind in ("opens", "marks")]
