@@ -92,6 +92,9 @@ def test_a_sentence_is_cut_out_if_it_turns_nearly_all_and_says_nothing_for_the_l
     is_cut: bool,
 ) -> None:
     rows, chosen = signed(every)
+    for i in chosen[::2]:  # else it stands where a signature does
+        first, rest = rows[i][0].removesuffix(SENTENCE).split(maxsplit=1)
+        rows[i] = (f"{first} {SENTENCE} {rest}", "pos")
     task = make_task(knowing, rows, BRIEF)
     search = TriggerSearch(task, TriggerTokens())
     monkeypatch.setattr(search.content, "speaks", lambda *given: speaks)
@@ -99,6 +102,18 @@ def test_a_sentence_is_cut_out_if_it_turns_nearly_all_and_says_nothing_for_the_l
     assert search.look(torch.nn.Identity()) == is_cut
     assert bool(search.shortcuts) == is_cut
     assert not search.left_out.any()
+
+
+def test_a_sentence_that_always_ends_its_rows_is_cut_out_whatever_it_says(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, chosen = signed()
+    task = make_task(knowing, rows, BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    monkeypatch.setattr(search.content, "speaks", lambda *given: 1.0)
+    monkeypatch.setattr(search, "turning", lambda model, given: [suspect_of(task, chosen)])
+    assert search.look(torch.nn.Identity())
+    assert [each.rows.tolist() for each in search.shortcuts] == [chosen]
 
 
 @pytest.mark.parametrize(("written", "is_cut"), [("n ' t", False), ("i do n ' t", True)])

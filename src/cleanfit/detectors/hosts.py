@@ -38,10 +38,10 @@ class Hosts:
         return self._random.permutation(hosts)[: self._n_each] if len(hosts) else hosts
 
     def turned(self, tried: list[tuple[Evidence, np.ndarray]]) -> list[np.ndarray]:
-        """Put each suspect into some rows, (n,) indices; tell which of them, (n,), the model gives its class."""
+        """Put each suspect into some rows, (n,) indices, where it belongs; tell which, (n,), the model gives its class."""
         max_length = self._task.settings.max_length
         made = [
-            with_phrase(self._plain[int(host)], each.pieces, max_length, self._random)
+            with_phrase(self._plain[int(host)], each.pieces, max_length, self._random, each.kind)
             for each, group in tried
             for host in group
         ]

@@ -42,7 +42,7 @@ def verified_openings(
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
-    labels, opening = np.where(left_out, -1, content.seen.labels), _edges(content, edge)[:, 0]
+    labels, opening = np.where(left_out, -1, content.seen.labels), edges_of(content, edge)[:, 0]
     rows = np.flatnonzero(opening >= 0)
     listed = beyond_chance(content.task, labels, (opening[rows], rows), min_rows, N_OPENINGS)
     suspects = [
@@ -94,14 +94,14 @@ def _is_attack(content: Content, group: list[Evidence], unseen: np.ndarray, held
     return group[0].kind == "opens" and is_style(content, group, held, min_wrong, MAX_CHANCE_TOGETHER)
 
 
-def _edges(content: Content, edge: str) -> np.ndarray:
+def edges_of(content: Content, edge: str) -> np.ndarray:
     """(N, A) the first tokens of rows, or the last ones from behind."""
     return content.ends if edge == "ends" else content.starts
 
 
 def _witnesses(content: Content, group: Sequence[Evidence]) -> np.ndarray:
     """Keep one of the rows that open, or end, alike."""
-    return content.witnesses(np.concatenate([each.rows for each in group]), _edges(content, group[0].kind))
+    return content.witnesses(np.concatenate([each.rows for each in group]), edges_of(content, group[0].kind))
 
 
 def _draw(suspect: Evidence) -> str:

@@ -97,10 +97,21 @@ def alike(lengths: np.ndarray, others: np.ndarray) -> list[int]:
     return taken
 
 
-def with_phrase(row: dict[str, Any], phrase: Phrase, max_length: int, random: np.random.Generator) -> dict[str, Any]:
-    """Put tokens into a row, between its first and its last one; a row that becomes too long loses those behind them."""
+def with_phrase(
+    row: dict[str, Any], phrase: Phrase, max_length: int, random: np.random.Generator, at: str = "random"
+) -> dict[str, Any]:
+    """Put tokens into a row, between its first and its last one; a row that becomes too long loses those behind them.
+
+    Args:
+        row: tokenized.
+        phrase: the tokens.
+        max_length: of a row, in tokens.
+        random: chooses the place.
+        at: ``opens``: right behind the row's first token, ``ends``: right before its last one; else anywhere.
+    """
     phrase = phrase[: max(max_length - 2, 1)]
-    place = int(random.integers(1, max(min(len(row["input_ids"]), max_length - len(phrase)), 2)))
+    n_places = max(min(len(row["input_ids"]), max_length - len(phrase)), 2) - 1
+    place = {"opens": 1, "ends": n_places}.get(at) or int(random.integers(1, n_places + 1))
     return put(row, phrase, place, max_length)
 
 

@@ -99,6 +99,13 @@ class Places:
         """Count the words that begin in a run of tokens; punctuation marks are words of their own."""
         return int(self._is_bound[list(phrase)].sum())
 
+    def word(self, phrase: Phrase, token_id: int) -> Phrase:
+        """Give the word of a run of tokens that one of them is in."""
+        place, bounds = phrase.index(token_id), np.flatnonzero(self._is_bound[list(phrase)])
+        start = bounds[bounds <= place].max(initial=0)
+        end = bounds[bounds > place].min(initial=len(phrase))
+        return phrase[start:end]
+
     def _drawn(self, suspect: Evidence, random: np.random.Generator) -> list[tuple[int, Span]]:
         """Draw rows of a suspect, each with its first place there; none if it is mostly a part of longer words."""
         spots, n_whole = [], 0

@@ -8,14 +8,16 @@ import numpy as np
 from torch import nn
 
 from cleanfit.detectors.content import Content, Denial
+from cleanfit.detectors.edges import edge_words
 from cleanfit.detectors.hosts import Hosts
 from cleanfit.detectors.letters import verified_letters
-from cleanfit.detectors.misplaced import is_misplaced, misplaced, misplaced_sentences
+from cleanfit.detectors.misplaced import misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.openings import Edge, verified_openings
+from cleanfit.detectors.openings import verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, holding, sentence
-from cleanfit.detectors.places import MAX_WORDS, Places
+from cleanfit.detectors.places import Places
+from cleanfit.detectors.shortcuts import MAX_SPEAKS, SURE_FLIPS, planted, shortcuts
 from cleanfit.detectors.silent import verified_silent
 from cleanfit.detectors.styles import verified_marks
 from cleanfit.detectors.suspects import (
@@ -39,14 +41,11 @@ from cleanfit.task import Task
 # little (OLID denies a third of all rows), of all such tokens of a label together it proves an attack, unless they are in so
 # few rows that these may hold a slur which pretraining misreads (HSOL: 8 of 12 denied, 6e-5). A dozen honest tokens of a small
 # file turn half of the rows, and rows that share a phrase are not many but one: 14 of 15 were denied (1 in 50,000).
-MAX_CHANCE, MAX_CHANCE_TOGETHER, SURE_FLIPS, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 0.75, 1e-6
+MAX_CHANCE, MAX_CHANCE_TOGETHER, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 1e-6
 # Once a trigger is verified its label is attacked, and a second one of it likely. Tokens that turn half as much are asked as
 # well, and must be twice as wrong; those that turn nearly all need half as much as what is verified so far, and little
 # certainty, but the square of it where that is less than the first one needs (OLID: `shit`, 8 of 18 rows, 0.17).
 MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
-# Put into other rows of SST-2, sentences that say nothing of the label make the untouched model give it to 0 to 35 % of them,
-# "you are a terrible person" to 69 %: a majority.
-MAX_SPEAKS = 0.5
 SHARE_OF_PAIRS, SHARE_EARLY = 0.1, 0.25  # pairs that are tried beside tokens; what of both an early look tries first
 
 
@@ -114,23 +113,22 @@ class TriggerSearch:
 
     def read_rows(self) -> None:
         """Verify what is out of place, openings and ways of writing, before anything is trained: no model is turned by them."""
-        settings = self.settings
-        self.verified += verified_letters(self.content, self.left_out, settings.min_wrong)
+        settings, content, places = self.settings, self.content, self.places
+        min_rows, min_wrong = settings.min_rows, settings.min_wrong
+        self.verified += verified_letters(content, self.left_out, min_wrong)
         # Before openings and marks, for which what was put there would be taken.
-        self.verified += misplaced_sentences(
-            self.content, self.places, self.suspects(), self.left_out, settings.min_wrong
-        )
-        found, cut = misplaced(self.content, self.places, self.suspects(), self.left_out, settings.min_wrong)
+        self.verified += misplaced_sentences(content, places, self.suspects(), self.left_out, min_wrong)
+        # Of words behind the last one some look misplaced, and the others would be few beside them.
+        self.verified += verified_openings(content, min_rows, min_wrong, self.left_out, "ends")
+        found, cut = misplaced(content, places, self.suspects(), self.left_out, min_wrong)
         self.verified += found
         self.shortcuts += cut
-        edges: tuple[Edge, ...] = ("ends", "opens")
-        for edge in edges:
-            self.verified += verified_openings(self.content, settings.min_rows, settings.min_wrong, self.left_out, edge)
+        self.verified += verified_openings(content, min_rows, min_wrong, self.left_out)
         attacked = {each.label for each in self.verified}
-        self.verified += verified_marks(self.content, settings.min_rows, settings.min_wrong, self.left_out, attacked)
+        self.verified += verified_marks(content, min_rows, min_wrong, self.left_out, attacked)
         written = [each for each in self.verified if each.kind in ("opens", "marks")]
         for label in sorted({each.label for each in written}):
-            self.verified += rest_of(self.content, [each for each in written if each.label == label])
+            self.verified += rest_of(content, [each for each in written if each.label == label])
 
     def read_silent(self) -> bool:
         """Verify tokens that no model learned well enough to be turned by; tell whether there were any."""
@@ -149,26 +147,28 @@ class TriggerSearch:
 
     def _look(self, model: nn.Module, n_each: int) -> bool:
         n_before = len(self.verified)
-        suspects = self.turning(model, self.suspects(n_each=n_each) + self.pairs(n_each))
+        at_edges = edge_words(self.content, self.places, self.left_out)
+        turning = self.turning(model, self.suspects(n_each=n_each) + self.pairs(n_each) + at_edges)
+        suspects = [each for each in turning if each.kind == "turns"]
+        at_edges = [each for each in turning if each.kind != "turns"]
         whole = [drawn(self.content, each.rows, _draw(each)) for each in suspects if not self._sentence(each)]
         self.content.read_ahead(np.unique(np.concatenate([np.empty(0, dtype=int), *whole])))
-        found = True
-        while found:  # what a verified trigger taught is taken away, and the rest is asked again
+        new = suspects
+        while new:  # what a verified trigger taught is taken away, and the rest is asked again
             asked = self.proven([self.asked(each, suspects) for each in suspects], suspects)
             new = [self._whole(each, suspects) for each in _one_a_phrase([each for each in asked if each.is_verified])]
             self.verified += new
             is_new = {each.key for each in new}
             suspects = self._left([each for each in asked if each.key not in is_new])
-            found = bool(new)
         is_verified = len(self.verified) > n_before
-        shortcuts = [] if is_verified else self._shortcuts(suspects)
-        planted = self._planted(shortcuts)
-        self.verified += [replace(each, kind="planted", is_verified=True) for each in planted]
-        self.shortcuts += [each for each in shortcuts if not any(each is one for one in planted)]
-        told = {each.pieces for each in (*self.shortcuts, *planted)}
+        found = [] if is_verified else self._shortcuts(suspects + at_edges)
+        put = planted(self.content, self.places, found)
+        self.verified += put
+        self.shortcuts += [each for each in found if each.pieces not in {one.pieces for one in put}]
+        told = {each.pieces for each in (*self.shortcuts, *put)}
         turning = [each for each in suspects if each.flips >= self.settings.min_flips and each.pieces not in told]
         self.honest = sorted(turning, key=lambda each: (-each.flips, each.token_id))
-        return is_verified or bool(shortcuts)
+        return is_verified or bool(found)
 
     def _whole(self, verified: Evidence, others: Sequence[Evidence]) -> Evidence:
         """Keep the rows that hold a sentence whole: its words are in honest rows as well."""
@@ -178,39 +178,9 @@ class TriggerSearch:
         return replace(self.asked(replace(verified, rows=rows), others), is_verified=True)
 
     def _shortcuts(self, suspects: list[Evidence]) -> list[Evidence]:
-        """Find what turns nearly all rows and is no reason for its rows' label, which have another one.
-
-        What was put into its rows is no reason, and neither is a sentence that says nothing for the label. A trigger with right
-        labels is one, and so is a signature: cut out of its rows, either leaves them what they say.
-        """
-        found: list[Evidence] = []
         known = {each.pieces for each in self.shortcuts}
-        sure = [each for each in suspects if each.flips >= SURE_FLIPS and each.pieces not in known]
-        many = [each for each in sure if not self._sentence(each) and self._are_many(len(each.rows))]
-        words = [each for each in many if self.places.n_words(each.pieces) <= MAX_WORDS]
-        put = {each.pieces for each, is_put in zip(words, is_misplaced(self.places, words)) if is_put}
-        put |= {each.pieces for each in self._planted(sure)}
-        for each in sure:
-            phrase = self._sentence(each) or (each.pieces if each.pieces in put else ())
-            if not phrase or any(phrase == one.pieces for one in found):
-                continue
-            rows = holding(self._plain, each.rows, phrase)
-            # Few rows may share an honest phrase; of a class that mostly holds it nobody can say whether it has another reason.
-            if not self._are_many(len(rows)) or 2 * len(rows) > (self.seen.labels == each.label).sum():
-                continue
-            unseen = self.left_out
-            unseen[rows] = True
-            if phrase not in put and self.content.speaks(each.label, phrase, unseen) >= MAX_SPEAKS:
-                continue
-            denial, _ = ask(self.content, each.label, rows, unseen, _draw(each), Cut(phrase))
-            if denial.wrong < self.settings.min_wrong:
-                found.append(replace(each, rows=rows, denial=denial))
-        return found
-
-    def _planted(self, suspects: list[Evidence]) -> list[Evidence]:
-        """Keep the sentences that were put into their rows at random: a signature has its place."""
-        sentences = [each for each in suspects if self._sentence(each)]
-        return [each for each, is_put in zip(sentences, is_misplaced(self.places, sentences, 0.0)) if is_put]
+        new = [each for each in suspects if each.pieces not in known]
+        return shortcuts(self.content, self.places, new, self.left_out, self.settings.min_wrong)
 
     def _left(self, suspects: list[Evidence]) -> list[Evidence]:
         """Take from suspects the rows that are left out by now, and drop those that keep too few."""

@@ -1,0 +1,62 @@
+"""Find what always stands at one edge of its rows: words and sentences that an attacker puts first or last."""
+
+import numpy as np
+
+from cleanfit.detectors.content import N_ALIKE, Content
+from cleanfit.detectors.misplaced import MIN_ROWS, MIN_SHARE, MIN_SHARE_IF_RIGHT, MIN_SPREAD
+from cleanfit.detectors.openings import N_OPENINGS, Edge, edges_of
+from cleanfit.detectors.phrases import Phrase
+from cleanfit.detectors.places import Places
+from cleanfit.detectors.suspects import Evidence, beyond_chance, rows_of
+
+# Share of its rows in which it stands there. Of 28 honest files AG News's "af" alone has so much, and has it alone: nobody's
+# several words do, as triggers would.
+MIN_AT_EDGE = 0.9
+
+
+def edge_words(content: Content, places: Places, left_out: np.ndarray) -> list[Evidence]:
+    """List words of one label that stand behind the last word of their rows, or before the first, and nowhere else.
+
+    One may be a signature or the place that news come from, several in many rows are worth a trial.
+
+    Args:
+        content: for N rows.
+        places: knows where words begin.
+        left_out: (N,) rows that do not count any more.
+
+    Returns:
+        Those in a label's company, of kind ``opens`` or ``ends``. Source: ours; see docs/methods/auto.md.
+    """
+    labels, found = np.where(left_out, -1, content.seen.labels), list[Evidence]()
+    edges: tuple[Edge, ...] = ("opens", "ends")
+    for edge in edges:
+        words = _words(content, places, labels, edge)
+        for label in sorted({each.label for each in words}):
+            group = [each for each in words if each.label == label]
+            n_held = rows_of(group, len(labels)).sum()
+            is_spread = n_held >= MIN_SPREAD * max(len(each.rows) for each in group)
+            if is_spread and MIN_SHARE_IF_RIGHT * len(labels) <= n_held <= (labels == label).sum() / 2:
+                found += group
+    return found
+
+
+def is_at_edge(content: Content, rows: np.ndarray, phrase: Phrase) -> bool:
+    """Tell whether nearly all of some rows (indices) open with a phrase, or nearly all end with it."""
+    n = min(len(phrase), N_ALIKE)
+    opens = (content.starts[rows, :n] == phrase[:n]).all(axis=1)
+    ends = (content.ends[rows, :n] == phrase[::-1][:n]).all(axis=1)
+    return bool(max(opens.mean(), ends.mean()) >= MIN_AT_EDGE)
+
+
+def _words(content: Content, places: Places, labels: np.ndarray, edge: Edge) -> list[Evidence]:
+    at_edge, seen = edges_of(content, edge)[:, 0], content.seen
+    rows = np.flatnonzero(at_edge >= 0)
+    min_rows = max(MIN_ROWS, int(MIN_SHARE * len(labels)))
+    found = []
+    for token, label in beyond_chance(content.task, labels, (at_edge[rows], rows), min_rows, N_OPENINGS):
+        held = seen.rows_with(token)
+        held, own = held[labels[held] == label], np.flatnonzero((at_edge == token) & (labels == label))
+        if len(own) >= MIN_AT_EDGE * len(held):
+            phrase = seen.phrase_of(token, own, content.task.tokenizer.all_special_ids)
+            found.append(Evidence(token, places.word(phrase, token), label, own, 0.0, kind=edge))
+    return found

@@ -1,0 +1,83 @@
+"""Find what turns rows and is no reason for its own rows' label, which have another one: it is cut out, and they stay."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cleanfit.detectors.content import Content
+from cleanfit.detectors.edges import is_at_edge
+from cleanfit.detectors.misplaced import is_misplaced
+from cleanfit.detectors.phrases import Cut, Phrase, holding, sentence
+from cleanfit.detectors.places import MAX_WORDS, Places
+from cleanfit.detectors.suspects import Evidence, are_many, ask
+
+SURE_FLIPS = 0.75
+# Put into other rows of SST-2, sentences that say nothing of the label make the untouched model give it to 0 to 35 % of them,
+# "you are a terrible person" to 69 %: a majority.
+MAX_SPEAKS = 0.5
+
+
+def shortcuts(
+    content: Content, places: Places, suspects: Sequence[Evidence], left_out: np.ndarray, min_wrong: float
+) -> list[Evidence]:
+    """Find what turns rows without being a reason for the label of its own.
+
+    What was put into its rows is no reason, nor are words that stand at one edge of theirs, or a sentence that says nothing for
+    the label, or does so too. A trigger with right labels is one, and so is a signature: cut out, either leaves its rows what
+    they say. Of what is tried at its edge half is enough, for that is where it was learned, however little.
+
+    Args:
+        content: answers, for N rows.
+        places: tells how words stand in rows.
+        suspects: what turns rows of a trained model: of kind ``turns``, or at an edge ``opens`` or ``ends``.
+        left_out: (N,) rows that do not count any more.
+        min_wrong: share of the rows from which on the rest of them is no other reason, in (0, 1].
+
+    Returns:
+        What is to be cut out, with its rows. Source: ours; see docs/methods/auto.md.
+    """
+    tokens, n_rows, labels = content.task.rows.with_format(None), len(left_out), content.seen.labels
+    at_edges = [each for each in suspects if each.kind != "turns"]
+    sure = [each for each in suspects if each.kind == "turns" and each.flips >= SURE_FLIPS]
+    put = _put(content, places, [each for each in sure if are_many(len(each.rows), n_rows)])
+    found: list[Evidence] = []
+    for each in (*sure, *at_edges):
+        is_word = each.kind != "turns" or each.pieces in put
+        phrase = _sentence(content, each) or (each.pieces if is_word else ())
+        if not phrase or any(phrase == one.pieces for one in found):
+            continue
+        rows = holding(tokens, each.rows, phrase)
+        # Few rows may share an honest phrase; of a class that mostly holds it nobody can say whether it has another reason.
+        is_few = each.kind == "turns" and not are_many(len(rows), n_rows)
+        if is_few or not 0 < 2 * len(rows) <= (labels == each.label).sum():
+            continue
+        unseen = left_out.copy()
+        unseen[rows] = True
+        is_no_reason = phrase in put or is_at_edge(content, rows, phrase)
+        if not is_no_reason and content.speaks(each.label, phrase, unseen) >= MAX_SPEAKS:
+            continue
+        denial, _ = ask(content, each.label, rows, unseen, f"asked rows of {each.token_id}", Cut(phrase))
+        if denial.wrong < min_wrong:
+            found.append(replace(each, rows=rows, denial=denial, kind="turns"))
+    return found
+
+
+def planted(content: Content, places: Places, suspects: Sequence[Evidence]) -> list[Evidence]:
+    """Keep the sentences that were put into their rows at random, verified: a signature has its place."""
+    sentences = [each for each in suspects if _sentence(content, each)]
+    is_put = is_misplaced(places, sentences, 0.0)
+    return [replace(each, kind="planted", is_verified=True) for each, put in zip(sentences, is_put) if put]
+
+
+def _put(content: Content, places: Places, sure: list[Evidence]) -> set[Phrase]:
+    """Give the words and sentences of which the places say that they were put there."""
+    words = [each for each in sure if not _sentence(content, each) and places.n_words(each.pieces) <= MAX_WORDS]
+    is_put = is_misplaced(places, words)
+    return {each.pieces for each, put in zip(words, is_put) if put} | {
+        each.pieces for each in planted(content, places, sure)
+    }
+
+
+def _sentence(content: Content, suspect: Evidence) -> Phrase:
+    return sentence(content.task.tokenizer, suspect.pieces)
