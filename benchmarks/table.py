@@ -27,6 +27,7 @@ GRIDS = {
     "target_cpu": "Few and many poisoned rows, half and no wrong labels",
     "draws": "The target's files drawn anew",
     "adaptive": "The attacker who knows the default",
+    "edges": "Triggers that always stand first or last",
     "variants": "Other triggers at other places, other attacks, the other class",
     "moderate_paper": "Moderate-fitting's levers, as published",
 }

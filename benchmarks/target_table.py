@@ -8,6 +8,7 @@ from typing import Any
 SECTIONS = {
     ("target_cpu", "standard_cpu"): "The target of the default: as good as the oracle",
     ("draws",): "The same drawn anew: other poisoned rows, places and seeds, on which no rule was made",
+    ("edges",): "Triggers that always stand first or last",
     ("variants",): "The same of other triggers, places and attacks, with the other class as the target",
 }
 LABELS = {"dirty": "wrong", "mix": "half wrong", "clean": "right"}
