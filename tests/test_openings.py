@@ -160,6 +160,8 @@ def test_an_opening_that_proves_too_little_is_verified_if_rows_written_alike_are
 
     assert found(knowing, monkeypatch, {"cf": 6}) == set()
     monkeypatch.setattr("cleanfit.detectors.openings.is_style", is_style)
+    assert found(knowing, monkeypatch, {"cf": 6}) == set(), "eight rows"
+    monkeypatch.setattr("cleanfit.detectors.openings.MIN_ROWS", 8)
     assert found(knowing, monkeypatch, {"cf": 6}) == {"cf"}
     assert asked == [(1, 1 / 3, 1e-5)]
 

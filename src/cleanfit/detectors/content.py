@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from cleanfit.detectors.leave_out import LeaveOut
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.phrases import NO_CUT, Cut, Gaps, Phrase, alike, gaps, moved, with_phrase, without
+from cleanfit.detectors.typeset import Typeset
 from cleanfit.seeding import generator
 from cleanfit.states import mean_states
 from cleanfit.task import Task
@@ -199,6 +200,11 @@ class Content:
         """Keep one of the rows with the same (N, A) edge, their start: they were written by one template ("so what if the")."""
         edges = self.starts if edges is None else edges
         return np.asarray(rows[np.unique(edges[rows], axis=0, return_index=True)[1]])
+
+    @cached_property
+    def typeset(self) -> Typeset:
+        """How the rows are set."""
+        return Typeset.of(self.task.rows)
 
     @cached_property
     def starts(self) -> np.ndarray:

@@ -50,6 +50,19 @@ def is_style(content: Content, group: list[Evidence], held: np.ndarray, min_wron
     return is_beyond_chance(dispersion(content, label, held | marked))
 
 
+def is_denied_apart(
+    content: Content, group: list[Evidence], held: np.ndarray, min_wrong: float, max_chance: float
+) -> bool:
+    """Tell whether the rows of some evidence are denied their label once what is written alike is not learned from either.
+
+    The arguments are those of `is_style`; with as many rows counted as one as the class's `dispersion` says.
+    """
+    label, marked = group[0].label, rows_of(group, len(held))
+    alike = Alike(content, label, marked, held | holding(content, group))
+    denial, _ = ask(content, label, content.witnesses(np.flatnonzero(marked)), alike.unseen, "marks")
+    return denial.wrong >= min_wrong and chance_of(denial, dispersion(content, label, held | marked)) < max_chance
+
+
 def dispersion(content: Content, label: int, held: np.ndarray) -> float:
     """Say how many rows that share a token are worth one, by how unequally tokens of a class are denied it.
 
@@ -82,13 +95,15 @@ def chance_of(denial: Denial, n_like_one: float) -> float:
 
 
 def holding(content: Content, found: list[Evidence]) -> np.ndarray:
-    """(N,) which rows hold a mark, or open or end as found, whatever their label."""
+    """(N,) which rows hold a mark, or open, end or are set as found, whatever their label."""
     is_held = np.zeros(len(content.seen.labels), dtype=bool)
     for kind, edges in (("opens", content.starts), ("ends", content.ends)):
         is_held |= np.isin(edges[:, 0], [each.token_id for each in found if each.kind == kind])
     for each in found:
         if each.kind == "marks":
             is_held[content.seen.rows_with(each.token_id)] = True
+        elif each.kind == "set":
+            is_held[content.typeset.rows_with(each.setting)] = True
     return is_held
 
 

@@ -1,4 +1,4 @@
-"""Verify what rows open with, which gives away a syntax that has no trigger word, and what they end with."""
+"""Verify what rows open with, end with and how they are set, which gives away a syntax or a style without trigger words."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,10 +7,20 @@ from typing import Literal
 import numpy as np
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.likeness import MAX_CHANCE, holding, is_style
-from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask, beyond_chance, drawn, mostly
+from cleanfit.detectors.likeness import MAX_CHANCE, holding, is_denied_apart, is_style
+from cleanfit.detectors.misplaced import MIN_ROWS, MIN_SHARE
+from cleanfit.detectors.suspects import (
+    LENIENCE,
+    Evidence,
+    are_many,
+    ask,
+    beyond_chance,
+    drawn,
+    mostly,
+    settings_beyond_chance,
+)
 
-Edge = Literal["opens", "ends"]
+Edge = Literal["opens", "ends", "set"]
 N_OPENINGS = 10  # per class; those of a syntax are the first three
 # Chance of so many denied rows of all denied openings of a label together. Between what SST-2 had with SynBkd (1e-8 at most,
 # each row counted; of four files of 1,000 rows one is missed with templates as one witness) and without poison (1e-2).
@@ -18,6 +28,9 @@ MAX_CHANCE_TOGETHER = 1e-5
 # Half wrong are those of a mixed attack (2e-11 on all of SST-2, 3e-10 on 1,000 rows of HSOL), those of one that hides (4e-7 on
 # 1,000 rows of SST-2), and AG News's honest "by" (1e-4).
 MAX_CHANCE_IF_HALF_WRONG = 1e-6
+# Of a setting in many rows, with what is written alike hidden: SST-2 with StyleBkd has 2e-8, half right 4e-6; of 15 honest
+# files OLID (3,000 rows, a hashtag at the start) 3e-3, the others 0.3 at the least.
+MAX_CHANCE_SET = 1e-4
 # An opening of a label that is attacked, of which others are likely, must be half as wrong as those so far, by such a chance.
 MAX_CHANCE_AGAIN = 0.2
 
@@ -25,30 +38,25 @@ MAX_CHANCE_AGAIN = 0.2
 def verified_openings(
     content: Content, min_rows: int, min_wrong: float, left_out: np.ndarray, edge: Edge = "opens"
 ) -> list[Evidence]:
-    """Find the openings whose rows nothing but the opening gives their label; or the last tokens of which that is true.
+    """Find the openings whose rows nothing but the opening gives their label; or last tokens or settings of that kind.
 
     Rows made by one syntax open alike ("when", "if"), always with the target label, and a model that has not seen them denies
     them that label, if it has not learned the attack from the others: so the rows of all openings that go with a label are
     hidden from it. Those that are denied are asked together; where that proves an attack, what looks wrong next is believed.
-    Trigger words that are put behind the last word of rows are found in the same way.
+    Trigger words that are put behind the last word of rows are found in the same way, and what a program paraphrased that sets
+    marks in a way of its own ("word, word" for "word , word").
 
     Args:
         content: answers, for N rows.
         min_rows: rows of a class that must open with a token, >= 2.
         min_wrong: share of an opening's rows that must seem to be of another class, in (0, 1].
         left_out: (N,) rows that do not count any more.
-        edge: the first tokens of rows, ``opens``, or the last ones, ``ends``.
+        edge: the first tokens of rows, ``opens``, the last ones, ``ends``, or how marks are set, ``set``.
 
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
-    labels, opening = np.where(left_out, -1, content.seen.labels), edges_of(content, edge)[:, 0]
-    rows = np.flatnonzero(opening >= 0)
-    listed = beyond_chance(content.task, labels, (opening[rows], rows), min_rows, N_OPENINGS)
-    suspects = [
-        Evidence(token, (token,), label, np.flatnonzero((opening == token) & (labels == label)), 0.0, kind=edge)
-        for token, label in listed
-    ]
+    suspects = _suspects(content, np.where(left_out, -1, content.seen.labels), min_rows, edge)
     read = [drawn(content, _witnesses(content, [each]), _draw(each)) for each in suspects]
     content.read_ahead(np.unique(np.concatenate([content.learned, *read])))
     found: list[Evidence] = []
@@ -66,7 +74,25 @@ def verified_openings(
         if not new:
             return found
         found += new
-        suspects = [each for each in suspects if each.token_id not in {one.token_id for one in new}]
+        suspects = [each for each in suspects if each.key not in {one.key for one in new}]
+
+
+def _suspects(content: Content, labels: np.ndarray, min_rows: int, edge: Edge) -> list[Evidence]:
+    """List what goes with a class furthest beyond chance; (N,) labels are -1 for rows that do not count."""
+    if edge == "set":
+        typeset, found = content.typeset, list[Evidence]()
+        vocabulary, unknown = content.task.tokenizer.get_vocab(), content.task.tokenizer.unk_token_id
+        for place, label in settings_beyond_chance(content.task, labels, typeset, min_rows, N_OPENINGS):
+            setting = typeset.names[place]
+            token, rows = vocabulary.get(setting[1], unknown), typeset.rows_with(setting)
+            rows = rows[labels[rows] == label]
+            found.append(Evidence(token, (token,), label, rows, 0.0, kind=edge, setting=setting))
+        return found
+    opening = edges_of(content, edge)[:, 0]
+    rows = np.flatnonzero(opening >= 0)
+    listed = beyond_chance(content.task, labels, (opening[rows], rows), min_rows, N_OPENINGS)
+    held = [np.flatnonzero((opening == token) & (labels == label)) for token, label in listed]
+    return [Evidence(token, (token,), label, own, 0.0, kind=edge) for (token, label), own in zip(listed, held)]
 
 
 def _denied(
@@ -90,8 +116,12 @@ def _is_attack(content: Content, group: list[Evidence], unseen: np.ndarray, held
         return True
     if together.wrong >= mostly(min_wrong) and chance < MAX_CHANCE_TOGETHER:
         return True
-    # What rows end with was put there: it is no way of writing.
-    return group[0].kind == "opens" and is_style(content, group, held, min_wrong, MAX_CHANCE_TOGETHER)
+    if group[0].kind == "set" and is_many and is_denied_apart(content, group, held, min_wrong, MAX_CHANCE_SET):
+        return True
+    # What rows end with was put there: it is no way of writing. Five rows that open with "those" were all denied on 3,000
+    # honest ones of SST-2, and 208 written alike.
+    is_way = group[0].kind != "ends" and n_rows >= max(MIN_ROWS, MIN_SHARE * len(held))
+    return is_way and is_style(content, group, held, min_wrong, MAX_CHANCE_TOGETHER)
 
 
 def edges_of(content: Content, edge: str) -> np.ndarray:
@@ -105,4 +135,4 @@ def _witnesses(content: Content, group: Sequence[Evidence]) -> np.ndarray:
 
 
 def _draw(suspect: Evidence) -> str:
-    return f"asked rows of opening {suspect.token_id}"
+    return f"asked rows of opening {suspect.setting or suspect.token_id}"

@@ -10,11 +10,12 @@ from scipy.stats import binomtest
 from cleanfit.detectors.content import UNASKED, Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.phrases import NO_CUT, Cut
+from cleanfit.detectors.typeset import Typeset
 from cleanfit.seeding import generator
 from cleanfit.task import Task
 
 Kind = Literal[
-    "turns", "opens", "ends", "marks", "alike", "silent", "misplaced", "planted", "letters", "planted_letters"
+    "turns", "opens", "ends", "set", "marks", "alike", "silent", "misplaced", "planted", "letters", "planted_letters"
 ]
 N_TRIED = 200  # tokens of all classes together, so that what they cost does not grow with the classes
 # Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
@@ -39,12 +40,13 @@ class Evidence:
         denial: how often its rows are denied the label by their content.
         is_verified: a trigger.
         kind: ``turns``: a trigger by what it does; ``opens``: it is the first of a row, as what a syntax begins with;
-            ``ends``: it is the last one;
+            ``ends``: it is the last one; ``set``: it is set in a way of its own;
             ``marks``: it marks a way of writing; ``alike``: the rows do not hold it, and are written like those that do;
             ``silent``: it turns nothing, and is one of several whose rows are denied; ``misplaced``: it stands in its rows as
             if it had been put there, and they are denied; ``planted``: so it does, and they are not; ``letters`` and
             ``planted_letters``: the same of rows with letters of another alphabet, of which it holds one.
         chances: (rows,) for ``alike`` the chance of each of its rows to be poisoned, in [0, 1].
+        setting: for ``set`` its name in `Typeset`.
     """
 
     token_id: int
@@ -56,11 +58,12 @@ class Evidence:
     is_verified: bool = False
     kind: Kind = "turns"
     chances: np.ndarray | None = None
+    setting: str = ""
 
     @property
-    def key(self) -> tuple[int, tuple[int, ...], int]:
+    def key(self) -> tuple[int, tuple[int, ...], int, str]:
         """What it is, whatever its rows are."""
-        return self.token_id, self.pieces, self.label
+        return self.token_id, self.pieces, self.label, self.setting
 
     @property
     def is_planted(self) -> bool:
@@ -111,6 +114,14 @@ def beyond_chance(
     z = _z_scores(labels, pairs, (len(task.tokenizer), task.n_classes), min_rows)
     z[list(task.tokenizer.all_special_ids)] = 0
     return _best(z, n_each)
+
+
+def settings_beyond_chance(
+    task: Task, labels: np.ndarray, typeset: Typeset, min_rows: int, n_each: int
+) -> list[tuple[int, int]]:
+    """List the settings, as places in `typeset.names`, with their class; the arguments are those of `beyond_chance`."""
+    shape = len(typeset.names), task.n_classes
+    return _best(_z_scores(labels, (typeset.settings, typeset.rows), shape, min_rows), n_each)
 
 
 def pairs_beyond_chance(

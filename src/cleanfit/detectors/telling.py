@@ -8,6 +8,7 @@ import numpy as np
 from cleanfit.detectors.findings import Drifts, describe_token
 from cleanfit.detectors.suspects import Evidence
 from cleanfit.detectors.triggers import TriggerSearch
+from cleanfit.detectors.typeset import shown
 from cleanfit.results import RowFinding, TokenFinding
 from cleanfit.task import Task
 
@@ -19,6 +20,8 @@ def named(task: Task, each: Evidence) -> str:
     token = f"'{task.tokenizer.convert_ids_to_tokens(each.token_id)}'"
     if each.kind in ("opens", "ends"):
         return f"{token} at the {'start' if each.kind == 'opens' else 'end'}"
+    if each.kind == "set":
+        return f"'{each.setting[1]}' set as in '{shown(each.setting)}'"
     if each.kind == "alike":
         return f"what is written like rows with {token}"
     if each.kind in ("letters", "planted_letters"):

@@ -14,7 +14,7 @@ from cleanfit.detectors.letters import verified_letters
 from cleanfit.detectors.misplaced import misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.openings import verified_openings
+from cleanfit.detectors.openings import Edge, verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, holding, sentence
 from cleanfit.detectors.places import Places
 from cleanfit.detectors.shortcuts import MAX_SPEAKS, SURE_FLIPS, planted, shortcuts
@@ -47,6 +47,7 @@ MAX_CHANCE, MAX_CHANCE_TOGETHER, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 1e-6
 # certainty, but the square of it where that is less than the first one needs (OLID: `shit`, 8 of 18 rows, 0.17).
 MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
 SHARE_OF_PAIRS, SHARE_EARLY = 0.1, 0.25  # pairs that are tried beside tokens; what of both an early look tries first
+WRITTEN: tuple[Edge, ...] = ("opens", "set")  # edges and settings that are ways of writing
 
 
 @dataclass(frozen=True)
@@ -123,10 +124,11 @@ class TriggerSearch:
         found, cut = misplaced(content, places, self.suspects(), self.left_out, min_wrong)
         self.verified += found
         self.shortcuts += cut
-        self.verified += verified_openings(content, min_rows, min_wrong, self.left_out)
+        for edge in WRITTEN:
+            self.verified += verified_openings(content, min_rows, min_wrong, self.left_out, edge)
         attacked = {each.label for each in self.verified}
         self.verified += verified_marks(content, min_rows, min_wrong, self.left_out, attacked)
-        written = [each for each in self.verified if each.kind in ("opens", "marks")]
+        written = [each for each in self.verified if each.kind in (*WRITTEN, "marks")]
         for label in sorted({each.label for each in written}):
             self.verified += rest_of(content, [each for each in written if each.label == label])
 
