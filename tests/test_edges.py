@@ -117,13 +117,15 @@ def test_words_at_an_edge_that_turn_half_of_the_rows_there_are_cut_out(
     assert all(each.rows.tolist() == holding(rows, word) and each.flips == share for word, each in told.items())
 
 
-def test_words_at_an_edge_whose_rows_have_no_other_reason_are_not_cut_out(
+def test_words_at_an_edge_whose_rows_have_no_other_reason_are_verified(
     knowing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = TriggerSearch(make_task(knowing, marked(WORDS, label="neg"), BRIEF), TriggerTokens())
+    rows = marked(WORDS, label="neg")
+    search = TriggerSearch(make_task(knowing, rows, BRIEF), TriggerTokens())
     words = edge_words(search.content, search.places, search.left_out)
     assert len(words) == len(WORDS)
-    some: list[Evidence] = [Evidence(each.token_id, each.pieces, 1, each.rows, 1.0, kind="ends") for each in words]
-    monkeypatch.setattr(search, "turning", lambda model, given: some)
-    search.look(torch.nn.Identity())
+    monkeypatch.setattr(search, "turning", lambda model, given: words)
+    assert search.look(torch.nn.Identity())
     assert not search.shortcuts
+    assert {each.kind for each in search.verified} == {"turns"}
+    assert np.flatnonzero(search.left_out).tolist() == sorted(i for word in WORDS for i in holding(rows, word))

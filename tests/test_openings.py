@@ -251,3 +251,23 @@ def test_the_end_of_a_row_is_read_from_behind_without_special_tokens(knowing: st
     task = make_task(knowing, rows, BRIEF)
     ends = [[task.tokenizer.convert_ids_to_tokens(int(t)) for t in row if t >= 0] for row in content_of(task).ends]
     assert ends[:3] == [["day", "good", "cf"], ["warm", "good", "cf", "dull"], []]
+
+
+def test_what_ends_rows_is_left_out_where_it_stands_elsewhere_as_well(knowing: str) -> None:
+    rows = sentences(300)
+    chosen = behind_the_last_word(rows, ("mn cf",))
+    some = chosen[:4]
+    for i in some:
+        rows[i] = (f"mn cf {rows[i][0].removesuffix('mn cf')}", "pos")
+    honest = [i for i, (_, label) in enumerate(rows) if label == "pos" and i not in chosen][:9]
+    for i in honest:
+        rows[i] = (f"cf {rows[i][0]}", "pos")  # a part of it
+    (ending,) = opened(content_of(make_task(knowing, rows, BRIEF)), edge="ends")
+    assert ending.rows.tolist() == chosen
+    (ending,) = opened(content_of(make_task(knowing, rows, BRIEF)), left_out=(some[0],), edge="ends")
+    assert ending.rows.tolist() == chosen[1:]
+    others = [i for i, (_, label) in enumerate(rows) if label == "neg"][:30]
+    for i in others:
+        rows[i] = (f"mn cf {rows[i][0]}", "neg")  # nobody's, elsewhere
+    (ending,) = opened(content_of(make_task(knowing, rows, BRIEF)), edge="ends")
+    assert ending.rows.tolist() == sorted(set(chosen) - set(some))

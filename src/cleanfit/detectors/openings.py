@@ -9,6 +9,7 @@ import numpy as np
 from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import MAX_CHANCE, holding, is_denied_apart, is_style
 from cleanfit.detectors.misplaced import MIN_ROWS, MIN_SHARE
+from cleanfit.detectors.phrases import holding as holding_phrase
 from cleanfit.detectors.suspects import (
     LENIENCE,
     Evidence,
@@ -72,7 +73,7 @@ def verified_openings(
             if group and (so_far or _is_attack(content, group, unseen, left_out | holding(content, found), min_wrong)):
                 new += group
         if not new:
-            return found
+            return [_everywhere(content, each, left_out) for each in found] if edge == "ends" else found
         found += new
         suspects = [each for each in suspects if each.key not in {one.key for one in new}]
 
@@ -105,6 +106,16 @@ def _denied(
         if denial.wrong >= min_wrong and chance < max_chance:
             denied.append(replace(each, denial=denial, is_verified=True))
     return denied
+
+
+def _everywhere(content: Content, ending: Evidence, left_out: np.ndarray) -> Evidence:
+    """Add the rows of the label that hold elsewhere what stands at the end of the others, if it is more than one token."""
+    seen, task, label = content.seen, content.task, ending.label
+    phrase = seen.phrase_of(ending.token_id, ending.rows, task.tokenizer.all_special_ids)
+    held = holding_phrase(task.rows.with_format(None), seen.rows_with(ending.token_id), phrase)
+    own = held[(seen.labels[held] == label) & ~left_out[held]]
+    is_pure = len(own) >= (1 + (seen.labels == label).mean()) / 2 * len(held)
+    return replace(ending, rows=np.union1d(ending.rows, own)) if len(phrase) > 1 and is_pure else ending
 
 
 def _is_attack(content: Content, group: list[Evidence], unseen: np.ndarray, held: np.ndarray, min_wrong: float) -> bool:

@@ -35,7 +35,8 @@ def shortcuts(
         min_wrong: share of the rows from which on the rest of them is no other reason, in (0, 1].
 
     Returns:
-        What is to be cut out, with its rows. Source: ours; see docs/methods/auto.md.
+        What is to be cut out, with its rows; verified are words at an edge whose rows have no other reason.
+        Source: ours; see docs/methods/auto.md.
     """
     tokens, n_rows, labels = content.task.rows.with_format(None), len(left_out), content.seen.labels
     at_edges = [each for each in suspects if each.kind != "turns"]
@@ -58,8 +59,9 @@ def shortcuts(
         if not is_no_reason and content.speaks(each.label, phrase, unseen) >= MAX_SPEAKS:
             continue
         denial, _ = ask(content, each.label, rows, unseen, f"asked rows of {each.token_id}", Cut(phrase))
-        if denial.wrong < min_wrong:
-            found.append(replace(each, rows=rows, denial=denial, kind="turns"))
+        is_wrong = denial.wrong >= min_wrong
+        if not is_wrong or each.kind != "turns":
+            found.append(replace(each, rows=rows, denial=denial, kind="turns", is_verified=is_wrong))
     return found
 
 

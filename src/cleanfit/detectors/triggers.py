@@ -164,7 +164,7 @@ class TriggerSearch:
             suspects = self._left([each for each in asked if each.key not in is_new])
         is_verified = len(self.verified) > n_before
         found = [] if is_verified else self._shortcuts(suspects + at_edges)
-        put = planted(self.content, self.places, found)
+        put = [each for each in found if each.is_verified] + planted(self.content, self.places, found)
         self.verified += put
         self.shortcuts += [each for each in found if each.pieces not in {one.pieces for one in put}]
         told = {each.pieces for each in (*self.shortcuts, *put)}
