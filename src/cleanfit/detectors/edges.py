@@ -9,8 +9,8 @@ from cleanfit.detectors.phrases import Phrase
 from cleanfit.detectors.places import Places
 from cleanfit.detectors.suspects import Evidence, beyond_chance, rows_of
 
-# Share of its rows in which it stands there. Of 28 honest files AG News's "af" alone has so much, and has it alone: nobody's
-# several words do, as triggers would.
+# Share of its rows in which it stands there. Of 36 honest files AG News's "af" and SST-2's "?" have so much, each alone of its
+# label: nobody's several words do, as triggers would.
 MIN_AT_EDGE = 0.9
 
 

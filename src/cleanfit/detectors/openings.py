@@ -29,7 +29,7 @@ MAX_CHANCE_TOGETHER = 1e-5
 # Half wrong are those of a mixed attack (2e-11 on all of SST-2, 3e-10 on 1,000 rows of HSOL), those of one that hides (4e-7 on
 # 1,000 rows of SST-2), and AG News's honest "by" (1e-4).
 MAX_CHANCE_IF_HALF_WRONG = 1e-6
-# Of a setting in many rows, with what is written alike hidden: SST-2 with StyleBkd has 2e-8, half right 4e-6; of 15 honest
+# Of a setting in many rows, with what is written alike hidden: SST-2 with StyleBkd has 2e-8, half right 4e-6; of 17 honest
 # files OLID (3,000 rows, a hashtag at the start) 3e-3, the others 0.3 at the least.
 MAX_CHANCE_SET = 1e-4
 # An opening of a label that is attacked, of which others are likely, must be half as wrong as those so far, by such a chance.
