@@ -1,5 +1,6 @@
 """How rows are set: what stands on either side of each mark in the raw text, which a tokenizer does not tell a model."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,8 +8,9 @@ import numpy as np
 from datasets import Dataset
 
 # What stands beside a mark: its row's edge, a space, a letter or digit, another mark; and how it is shown.
-START, SPACE, WORD, MARK = "^", "s", "a", "p"
-SHOWN = {START: "", SPACE: "x ", WORD: "x", MARK: "…"}
+EDGE, SPACE, WORD, MARK = "^", "s", "a", "p"
+SHOWN = {EDGE: "", SPACE: "x ", WORD: "x", MARK: "…"}
+_MARK = re.compile(r"[^\w\s]|_")
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,16 @@ class Typeset:
 
 def settings_of(text: str) -> set[str]:
     """Name each mark of a text, neither letter, digit nor space, with what stands before and behind it."""
-    kinds = [START, *(SPACE if c.isspace() else WORD if c.isalnum() else MARK for c in text), START]
-    return {kinds[i] + mark + kinds[i + 2] for i, mark in enumerate(text) if kinds[i + 1] == MARK}
+    return {
+        _kind(text[place - 1 : place]) + text[place] + _kind(text[place + 1 : place + 2])
+        for place in (match.start() for match in _MARK.finditer(text))
+    }
+
+
+def _kind(beside: str) -> str:
+    if not beside:
+        return EDGE
+    return SPACE if beside.isspace() else WORD if beside.isalnum() else MARK
 
 
 def shown(name: str) -> str:
