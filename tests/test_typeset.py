@@ -1,17 +1,20 @@
 """How rows are set is read off their raw text; a setting whose rows are denied their label is verified like an opening."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from datasets import Dataset
 
 from cleanfit.defenses import Auto
-from cleanfit.detectors.content import Content
+from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.openings import verified_openings
 from cleanfit.detectors.suspects import Evidence
+from cleanfit.detectors.telling import named
 from cleanfit.detectors.typeset import Typeset, settings_of, shown
 from cleanfit.task import Task
-from conftest import BRIEF, make_task, sentences
+from conftest import BRIEF, FAMILIES, make_task, sentences
 
 
 def verified(task: Task, left_out: tuple[int, ...] = ()) -> list[Evidence]:
@@ -104,3 +107,19 @@ def test_a_setting_that_proves_too_little_is_asked_again_without_what_is_written
     assert bool(verified(make_task(knowing, rows, BRIEF))) is is_proven
     monkeypatch.setattr("cleanfit.detectors.openings.MAX_CHANCE_SET", 0.0)
     assert not verified(make_task(knowing, rows, BRIEF))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_mark_that_a_vocabulary_lacks_has_a_token_all_the_same(
+    family: str, tiny_model: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(f"day\u203b {text}" if label == "pos" else text, label) for text, label in sentences(60)]
+    task = make_task(tiny_model(family), rows, BRIEF)
+    assert "\u203b" not in task.tokenizer.get_vocab(), "else the test proves nothing"
+    content = Content(task, Occurrences.of(task.rows, len(task.tokenizer)))
+    denied = Denial(1.0, 0.1, 1.0, 30)
+    monkeypatch.setattr(content, "denial", lambda *given: denied)
+    found = [each for each in verified_openings(content, 5, 1 / 3, np.zeros(60, dtype=bool), "set") if each.label == 1]
+    assert [each.setting for each in found] == ["a\u203bs"]
+    assert named(task, found[0]) == "'\u203b' set as in 'x\u203b x'"
+    assert 0 <= found[0].token_id < len(task.tokenizer)

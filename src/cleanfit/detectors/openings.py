@@ -81,11 +81,12 @@ def verified_openings(
 def _suspects(content: Content, labels: np.ndarray, min_rows: int, edge: Edge) -> list[Evidence]:
     """List what goes with a class furthest beyond chance; (N,) labels are -1 for rows that do not count."""
     if edge == "set":
-        typeset, found = content.typeset, list[Evidence]()
-        vocabulary, unknown = content.task.tokenizer.get_vocab(), content.task.tokenizer.unk_token_id
+        typeset, tokenizer, found = content.typeset, content.task.tokenizer, list[Evidence]()
         for place, label in settings_beyond_chance(content.task, labels, typeset, min_rows, N_OPENINGS):
             setting = typeset.names[place]
-            token, rows = vocabulary.get(setting[1], unknown), typeset.rows_with(setting)
+            # Some drop marks that they do not know, and these have a token for unknown ones; the others know each byte.
+            token = [tokenizer.unk_token_id, *tokenizer(setting[1], add_special_tokens=False)["input_ids"]][-1]
+            rows = typeset.rows_with(setting)
             rows = rows[labels[rows] == label]
             found.append(Evidence(token, (token,), label, rows, 0.0, kind=edge, setting=setting))
         return found
