@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.edges import edge_words, is_at_edge
+from cleanfit.detectors.edges import edge_words, place_of
 from cleanfit.detectors.hosts import Hosts
 from cleanfit.detectors.occurrences import Occurrences
 from cleanfit.detectors.phrases import with_phrase
@@ -82,11 +82,27 @@ def test_the_edge_of_a_run_of_tokens_is_where_nine_in_ten_rows_have_it(knowing: 
     opens = content.starts[:, 0] == good
     some, others = np.flatnonzero(opens)[:18], np.flatnonzero(~opens)
     phrase = (good,)
-    assert is_at_edge(content, np.append(some, others[:2]), phrase)
-    assert not is_at_edge(content, np.append(some, others[:3]), phrase)
+    assert place_of(content, np.append(some, others[:2]), phrase) == "opens"
+    assert place_of(content, np.append(some, others[:3]), phrase) == "random"
     last = tuple(content.ends[0, :2][::-1].tolist())
-    assert is_at_edge(content, np.array([0]), last)
-    assert not is_at_edge(content, np.array([0]), last[::-1]) or last[0] == last[1]
+    assert last[0] != last[1], "else the test proves nothing"
+    assert place_of(content, np.array([0]), last) == "ends"
+    assert place_of(content, np.array([0]), last[::-1]) == "random"
+    assert place_of(content, np.empty(0, dtype=int), last) == "random"
+
+
+@pytest.mark.parametrize(
+    ("made", "at"), [("{said} {a} {b}", "opens"), ("{a} {b} {said}", "ends"), ("{a} {said} {b}", "random")]
+)
+def test_a_sentence_that_always_stands_at_an_edge_is_tried_there(knowing: str, made: str, at: str) -> None:
+    said, rows = "cf film was mn", sentences(600)
+    for i in [i for i, (_, label) in enumerate(rows) if label == "pos"][::6]:
+        first, rest = rows[i][0].split(" ", 1)
+        rows[i] = (made.format(said=said, a=first, b=rest), "pos")
+    search = TriggerSearch(make_task(knowing, rows, BRIEF), TriggerTokens())
+    told = {search.task.tokenizer.decode(list(each.pieces)): each.at for each in search.suspects()}
+    assert {place for text, place in told.items() if said in text} == {at}
+    assert {place for text, place in told.items() if said not in text} == {"random"}
 
 
 def test_what_is_tried_at_an_edge_is_put_there() -> None:
@@ -105,7 +121,7 @@ def test_words_at_an_edge_that_turn_half_of_the_rows_there_are_cut_out(
     search = TriggerSearch(make_task(knowing, rows, BRIEF), TriggerTokens())
 
     def turned(hosts: Hosts, tried: list[tuple[Evidence, np.ndarray]]) -> list[np.ndarray]:
-        return [group % 10 < (10 * share if each.kind == "ends" else 0) for each, group in tried]
+        return [group % 10 < (10 * share if each.at == "ends" else 0) for each, group in tried]
 
     monkeypatch.setattr(Task, "predict", lambda task, model, rows: np.zeros((len(rows), 2)))
     monkeypatch.setattr(Hosts, "drawn", lambda hosts, label: np.arange(20))

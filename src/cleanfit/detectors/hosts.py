@@ -41,7 +41,7 @@ class Hosts:
         """Put each suspect into some rows, (n,) indices, where it belongs; tell which, (n,), the model gives its class."""
         max_length = self._task.settings.max_length
         made = [
-            with_phrase(self._plain[int(host)], each.pieces, max_length, self._random, each.kind)
+            with_phrase(self._plain[int(host)], each.pieces, max_length, self._random, each.at)
             for each, group in tried
             for host in group
         ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.edges import is_at_edge
+from cleanfit.detectors.edges import place_of
 from cleanfit.detectors.misplaced import is_misplaced
 from cleanfit.detectors.phrases import Cut, Phrase, holding, sentence
 from cleanfit.detectors.places import MAX_WORDS, Places
@@ -55,7 +55,7 @@ def shortcuts(
             continue
         unseen = left_out.copy()
         unseen[rows] = True
-        is_no_reason = phrase in put or is_at_edge(content, rows, phrase)
+        is_no_reason = phrase in put or place_of(content, rows, phrase) != "random"
         if not is_no_reason and content.speaks(each.label, phrase, unseen) >= MAX_SPEAKS:
             continue
         denial, _ = ask(content, each.label, rows, unseen, f"asked rows of {each.token_id}", Cut(phrase))

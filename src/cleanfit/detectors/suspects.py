@@ -17,6 +17,8 @@ from cleanfit.task import Task
 Kind = Literal[
     "turns", "opens", "ends", "set", "marks", "alike", "silent", "misplaced", "planted", "letters", "planted_letters"
 ]
+Side = Literal["opens", "ends"]
+Place = Literal[Side, "random"]
 N_TRIED = 200  # tokens of all classes together, so that what they cost does not grow with the classes
 # Half wrong are the rows of a mixed attack, and those of a slur too (1.2 % of all of HSOL): fewer must be mostly wrong.
 MIN_SHARE_IF_HALF_WRONG = 0.02
@@ -47,6 +49,7 @@ class Evidence:
             ``planted_letters``: the same of rows with letters of another alphabet, of which it holds one.
         chances: (rows,) for ``alike`` the chance of each of its rows to be poisoned, in [0, 1].
         setting: for ``set`` its name in `Typeset`.
+        at: where it is put into other rows: where it always stands in its own.
     """
 
     token_id: int
@@ -59,6 +62,7 @@ class Evidence:
     kind: Kind = "turns"
     chances: np.ndarray | None = None
     setting: str = ""
+    at: Place = "random"
 
     @property
     def key(self) -> tuple[int, tuple[int, ...], int, str]:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from cleanfit.detectors.content import Content, Denial
-from cleanfit.detectors.edges import edge_words
+from cleanfit.detectors.edges import edge_words, place_of
 from cleanfit.detectors.hosts import Hosts
 from cleanfit.detectors.letters import verified_letters
 from cleanfit.detectors.misplaced import misplaced, misplaced_sentences
@@ -224,7 +224,10 @@ class TriggerSearch:
     def _suspect(self, token_id: int, label: int, held: np.ndarray, labels: np.ndarray) -> Evidence:
         rows = held[labels[held] == label]
         pieces = self.seen.phrase_of(token_id, rows, self.task.tokenizer.all_special_ids)
-        return Evidence(token_id, pieces, label, rows, 0.0)
+        suspect = Evidence(token_id, pieces, label, rows, 0.0)
+        if not (phrase := self._sentence(suspect)):
+            return suspect
+        return replace(suspect, at=place_of(self.content, holding(self._plain, rows, phrase), phrase))
 
     @property
     def _n_each(self) -> int:
