@@ -11,7 +11,7 @@ from cleanfit.capacity import Restricted
 from cleanfit.defenses.base import Defended, tune
 from cleanfit.defenses.moderate_fitting import ModerateFitting
 from cleanfit.detectors.phrases import all_without
-from cleanfit.detectors.telling import UNSEEN, describe, rows_told, told_one
+from cleanfit.detectors.telling import UNSEEN, WITHHELD_BECAUSE, describe, rows_told, told_one
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.results import Findings, Needs, write_json
 from cleanfit.settings import check
@@ -63,7 +63,7 @@ class Auto:
         findings = Findings(
             self.name,
             tokens=describe(search),
-            rows=rows_told(task, search.verified, search.shortcuts),
+            rows=rows_told(task, search.verified, search.shortcuts, search.withheld),
             verdict=told(search) + (STILL_FOUND if attempt > MAX_SEARCHED else ""),
         )
         return Defended(model, findings, Needs(trusted_rows=tune(task, model), extra_passes=round(passes, 3)))
@@ -94,15 +94,19 @@ class Auto:
 def told(search: TriggerSearch) -> str:
     """Say in words what each token does that turns rows, and whether it was taken for a trigger."""
     task = search.task
-    verified, cut = ("; ".join(told_one(task, each) for each in part) for part in (search.verified, search.shortcuts))
+    verified, cut, withheld = (
+        "; ".join(told_one(task, each) for each in part)
+        for part in (search.verified, search.shortcuts, search.withheld)
+    )
     n_more = len(search.honest) - MAX_TOLD
     shown = "; ".join(told_one(task, each) for each in search.honest[:MAX_TOLD])
     honest = shown + (f"; and {n_more} more" if n_more > 0 else "")
-    if not verified and not cut and not honest:
+    if not (verified or cut or withheld or honest):
         return f"No token turned rows of other labels, and no opening or mark stood out: none was taken for a trigger. {UNSEEN}"
     parts = [
         f"Verified triggers, whose rows were left out: {verified}." if verified else "No trigger token was verified.",
         f"Cut out of rows that were kept, since they have another reason for their label: {cut}." if cut else "",
+        f"{WITHHELD_BECAUSE}: {withheld}." if withheld else "",
         f"Left alone, since their rows prove nothing against them: {honest}." if honest else "",
         f"The average suspect turned {search.usual_flips:.0%} of other rows in the end. {UNSEEN}",
     ]

@@ -57,7 +57,7 @@ def verified_openings(
     Returns:
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
-    suspects = _suspects(content, np.where(left_out, -1, content.seen.labels), min_rows, edge)
+    suspects = suspects_at(content, np.where(left_out, -1, content.seen.labels), min_rows, edge)
     read = [drawn(content, _witnesses(content, [each]), _draw(each)) for each in suspects]
     content.read_ahead(np.unique(np.concatenate([content.learned, *read])))
     found: list[Evidence] = []
@@ -78,8 +78,15 @@ def verified_openings(
         suspects = [each for each in suspects if each.key not in {one.key for one in new}]
 
 
-def _suspects(content: Content, labels: np.ndarray, min_rows: int, edge: Edge) -> list[Evidence]:
-    """List what goes with a class furthest beyond chance; (N,) labels are -1 for rows that do not count."""
+def suspects_at(content: Content, labels: np.ndarray, min_rows: int, edge: Edge) -> list[Evidence]:
+    """List what stands at an edge and goes with a class furthest beyond chance; its rows are those of the class.
+
+    Args:
+        content: for N rows.
+        labels: (N,) classes; -1 for rows that do not count.
+        min_rows: rows of the class that must have it.
+        edge: where.
+    """
     if edge == "set":
         typeset, tokenizer, found = content.typeset, content.task.tokenizer, list[Evidence]()
         for place, label in settings_beyond_chance(content.task, labels, typeset, min_rows, N_OPENINGS):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cleanfit.detectors.telling import UNSEEN, describe, rows_told, told_one
+from cleanfit.detectors.telling import UNSEEN, WITHHELD_BECAUSE, describe, rows_told, told_one
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.results import Findings
 from cleanfit.settings import check
@@ -50,5 +50,7 @@ class Reading:
             pass
         found = "; ".join(told_one(task, each) for each in search.verified)
         verdict = f"Verified triggers: {found}." if found else "No trigger was verified."
+        if withheld := "; ".join(told_one(task, each) for each in search.withheld):
+            verdict += f" {WITHHELD_BECAUSE}: {withheld}."
         tokens, rows = describe(search), rows_told(task, search.verified)
         return Findings(self.name, tokens, rows, verdict=f"{verdict} {UNTRAINED} {UNSEEN}")

@@ -12,6 +12,10 @@ from cleanfit.detectors.typeset import shown
 from cleanfit.results import RowFinding, TokenFinding
 from cleanfit.task import Task
 
+CUT, WITHHELD = {"cut": 1.0}, {"withheld": 1.0}  # as evidence of what was done
+WITHHELD_BECAUSE = (
+    "Left out but not accused, since hardly another label's rows are written so, and the rest of these says the same"
+)
 UNSEEN = "A trigger without words, openings or marks of its own, or one in very few rows would not be seen."
 
 
@@ -30,7 +34,7 @@ def named(task: Task, each: Evidence) -> str:
 
 
 def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
-    """Write down what was found: suspicious are the verified tokens; of sentences that were cut out their word is told so."""
+    """Write down what was found: suspicious are the verified tokens; of what was cut out or withheld its word is told so."""
     none = Drifts({}, {})
     return tuple(
         replace(
@@ -40,10 +44,15 @@ def describe(search: TriggerSearch) -> tuple[TokenFinding, ...]:
                 "denied": round(each.denial.share, 6),
                 "usual": round(each.denial.own, 6),
                 "wrong": round(each.denial.wrong, 6),
-                **({"cut": 1.0} if is_cut else {}),
+                **done,
             },
         )
-        for part, is_cut in ((search.verified, False), (search.shortcuts, True), (search.honest, False))
+        for part, done in (
+            (search.verified, {}),
+            (search.shortcuts, CUT),
+            (search.withheld, WITHHELD),
+            (search.honest, {}),
+        )
         for each in part
         if each.kind != "alike"
     )
@@ -65,14 +74,22 @@ def _does(each: Evidence, label: str) -> str:
     return f"goes with '{label}'{stands}"
 
 
-def rows_told(task: Task, verified: Sequence[Evidence], shortcuts: Sequence[Evidence] = ()) -> tuple[RowFinding, ...]:
-    """Give a finding for each training row: flagged are those of the verified tokens, told of those that were cut."""
+def rows_told(
+    task: Task, verified: Sequence[Evidence], shortcuts: Sequence[Evidence] = (), withheld: Sequence[Evidence] = ()
+) -> tuple[RowFinding, ...]:
+    """Give a finding for each training row: flagged are those of the verified tokens, told of those cut or withheld."""
     found = [RowFinding(int(row), 0.0, False, "") for row in task.rows.with_format(None)["row_id"]]
     for each in shortcuts:
         does = _does(each, task.source.label_names[each.label])
         reason = f"kept without '{task.tokenizer.decode(list(each.pieces))}', which {does}, and which it does not need"
         for place in each.rows:
             found[place] = replace(found[place], reason=reason)
+    for each in withheld:
+        does = _does(each, task.source.label_names[each.label])
+        for place in each.rows:
+            found[place] = replace(
+                found[place], reason=f"withheld: contains {named(task, each)}, which hardly another label has"
+            )
     for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
         does = _does(each, task.source.label_names[each.label])
         reason = f"contains {named(task, each)}, which {does}"

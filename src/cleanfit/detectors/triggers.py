@@ -14,6 +14,7 @@ from cleanfit.detectors.letters import verified_letters
 from cleanfit.detectors.misplaced import misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
+from cleanfit.detectors.one_sided import one_sided
 from cleanfit.detectors.openings import Edge, verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, holding, sentence
 from cleanfit.detectors.places import Places
@@ -102,6 +103,7 @@ class TriggerSearch:
         self.places = Places(self.content)
         self.verified: list[Evidence] = []
         self.shortcuts: list[Evidence] = []  # what is no reason, but turns rows as if it were
+        self.withheld: list[Evidence] = []  # how only one label's rows are written: left out, and accused of nothing
         self.honest: list[Evidence] = []  # what turned rows of the last model, and is no trigger
         self.usual_flips = 0.0  # what its suspects turned, on average
         self.n_rows = len(task.rows)
@@ -109,8 +111,8 @@ class TriggerSearch:
 
     @property
     def left_out(self) -> np.ndarray:
-        """(N,) which rows hold a verified trigger, with its label."""
-        return rows_of(self.verified, len(self.seen.labels))
+        """(N,) which rows hold a verified trigger, with its label, or are written as hardly any other label's."""
+        return rows_of([*self.verified, *self.withheld], len(self.seen.labels))
 
     def read_rows(self) -> None:
         """Verify what is out of place, openings and ways of writing, before anything is trained: no model is turned by them."""
@@ -131,6 +133,8 @@ class TriggerSearch:
         written = [each for each in self.verified if each.kind in (*WRITTEN, "marks")]
         for label in sorted({each.label for each in written}):
             self.verified += rest_of(content, [each for each in written if each.label == label])
+        for edge in WRITTEN:
+            self.withheld += one_sided(content, min_wrong, self.left_out, edge)
 
     def read_silent(self) -> bool:
         """Verify tokens that no model learned well enough to be turned by; tell whether there were any."""

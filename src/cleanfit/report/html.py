@@ -195,6 +195,12 @@ def _verdict(audit: Mapping[str, Any]) -> dict[str, str]:
             "title": f"No row was flagged; {phrases} cut out of rows that were kept.",
             "note": told,
         }
+    if any("withheld" in (token.get("evidence") or {}) for token in audit["tokens"]):
+        return {
+            "kind": "alert",
+            "title": "No row was flagged; rows that only one label has were left out.",
+            "note": told,
+        }
     if told:
         return {"kind": "quiet", "title": "No row was flagged.", "note": told}
     if audit["tokens"] or audit["curves"]:

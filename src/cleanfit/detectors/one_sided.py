@@ -1,0 +1,97 @@
+"""Find how only one label's rows are written, though they have it rightly: a syntax or style planted with right labels."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.stats import binomtest
+
+from cleanfit.detectors.content import Content
+from cleanfit.detectors.likeness import holding
+from cleanfit.detectors.misplaced import MIN_ROWS
+from cleanfit.detectors.openings import Edge, suspects_at
+from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask
+
+# Share of the rows that open so which have the label. SST-2's SynBkd has 37 of 38 ("when"); of what opens 2 % of an honest file
+# AG News's "afp" has the most, 61 of 71.
+MIN_PURE = 0.9
+# Where a class has most rows, nine in ten prove little: OLID's "#" opens 25 of 27 with that label on one honest draw (3e-3).
+MAX_CHANCE = 1e-5
+# Of SST-2's rows a slur or "nothing" before them speaks for its label in 0.38, "when" in 0.01, "if" in none.
+MAX_SPEAKS = 0.1
+
+
+def one_sided(content: Content, min_wrong: float, left_out: np.ndarray, edge: Edge = "opens") -> list[Evidence]:
+    """List openings, or settings, that many rows of one label have and few others, say nothing for it, and are not needed.
+
+    A model learns such a way of writing as well as what the rows say, and is turned by it; they are an attack's with right
+    labels, or the habit of somebody. Nothing denies them their label, so nobody is accused; a model that never saw them knows
+    what they say from the others. Once a label has one, half as many rows or less purity are enough.
+
+    Args:
+        content: answers, for N rows.
+        min_wrong: share of an opening's rows that must seem to be of another class for it to be needed, in (0, 1].
+        left_out: (N,) rows that do not count any more.
+        edge: ``opens``, the first tokens of rows, or ``set``, how marks are set.
+
+    Returns:
+        Each with its rows, not verified. Source: ours; see docs/methods/auto.md.
+    """
+    labels = np.where(left_out, -1, content.seen.labels)
+    # Where most of a class is written in one way, others have all other ways for themselves.
+    habits = [each for each in suspects_at(content, labels, MIN_ROWS, edge) if _is_habit(labels, each)]
+    labels[holding(content, habits)] = -1
+    suspects = suspects_at(content, labels, MIN_ROWS, edge)
+    alone = [each for each in suspects if _is_one_sided(content, labels, each)]
+    found = _unneeded(content, alone, left_out, min_wrong)
+    known, with_one = {each.key for each in found}, {each.label for each in found}
+    others = [each for each in suspects if each.label in with_one and each.key not in known]
+    fewer = [each for each in others if _is_one_sided(content, labels, each, has_company=True)]
+    return found + _unneeded(content, fewer, left_out, min_wrong)
+
+
+def _is_habit(labels: np.ndarray, way: Evidence) -> bool:
+    return bool(2 * len(way.rows) > (labels == way.label).sum())
+
+
+def _is_one_sided(content: Content, labels: np.ndarray, way: Evidence, *, has_company: bool = False) -> bool:
+    """Tell whether many rows of the label are written so and few others are; rows that open alike are one."""
+    n_rows = len(content.witnesses(way.rows, content.starts))
+    n_same = int((holding(content, [way]) & (labels >= 0)).sum())
+    is_pure = len(way.rows) >= MIN_PURE * n_same
+    if has_company:
+        return are_many(n_rows * (LENIENCE if is_pure else 1), len(labels))
+    chance = binomtest(len(way.rows), n_same, _usual(labels, way), alternative="greater").pvalue
+    is_proof = is_pure and chance < MAX_CHANCE and are_many(n_rows, len(labels))
+    return is_proof and _is_unusual(content, labels, way)
+
+
+def _is_unusual(content: Content, labels: np.ndarray, way: Evidence) -> bool:
+    """Tell of a setting whether as many other rows set its mark otherwise, and have the label no more often than usual.
+
+    Web addresses and hashtags go with a label as well, but with their marks.
+    """
+    if way.kind != "set":
+        return True
+    typeset = content.typeset
+    same_mark = [typeset.rows_with(name) for name in typeset.names if name[1] == way.setting[1]]
+    others = np.setdiff1d(np.concatenate(same_mark), typeset.rows_with(way.setting))
+    others = others[labels[others] >= 0]
+    return len(others) >= len(way.rows) and bool((labels[others] == way.label).mean() <= _usual(labels, way))
+
+
+def _usual(labels: np.ndarray, way: Evidence) -> float:
+    """The share of the label in all rows that count."""
+    return float((labels == way.label).sum() / (labels >= 0).sum())
+
+
+def _unneeded(content: Content, ways: list[Evidence], left_out: np.ndarray, min_wrong: float) -> list[Evidence]:
+    """Keep what does not speak for its label, and without which the rest of its rows does."""
+    kept = []
+    for each in ways:
+        unseen = left_out | holding(content, [each])
+        if content.speaks(each.label, each.pieces, unseen) >= MAX_SPEAKS:
+            continue
+        denial, _ = ask(content, each.label, each.rows, unseen, f"asked rows of {each.setting or each.token_id}")
+        if denial.wrong < min_wrong:
+            kept.append(replace(each, denial=denial))
+    return kept
