@@ -134,6 +134,16 @@ def test_a_part_of_a_longer_word_is_not_looked_at(orderly: str) -> None:
     assert word
 
 
+def test_a_word_that_speaks_for_its_label_is_a_reason_wherever_it_stands(
+    orderly: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, _ = put_into(written(), ("cf", "mn"))
+    mn = make_task(orderly, rows, BRIEF).tokenizer.convert_tokens_to_ids("mn")
+    for said, told in ((0.49, {"cf", "mn"}), (0.5, {"cf"})):
+        monkeypatch.setattr(Content, "speaks", lambda content, label, phrase, unseen, said=said: said * (mn in phrase))
+        assert set(found(orderly, rows)[0]) == told
+
+
 def test_rows_with_right_labels_are_left_out_and_the_model_is_that_of_the_others(orderly: str, tmp_path: Path) -> None:
     rows, chosen = put_into(written(), ("cf", "mn"))
     others = [row for i, row in enumerate(rows) if i not in chosen]

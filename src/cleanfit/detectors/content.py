@@ -28,6 +28,9 @@ N_ALIKE = 4  # rows that share so many first tokens are one witness
 # Rows that are cut for comparison, at most, and what part of those that are left of the class.
 N_CONTROLS, SHARE_OF_CONTROLS = 100, 0.2
 MIN_ADVANTAGE = 0.1  # a class whose rows are denied nearly as often as foreign ones: the features do not know it
+# Put into other rows of SST-2, sentences that say nothing of the label make the untouched model give it to 0 to 35 % of them,
+# "you are a terrible person" to 69 %: a majority.
+MAX_SPEAKS = 0.5
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cleanfit.detectors.content import Content
+from cleanfit.detectors.content import MAX_SPEAKS, Content
 from cleanfit.detectors.likeness import chance_of, dispersion
 from cleanfit.detectors.phrases import Cut, holding, sentence
 from cleanfit.detectors.places import MAX_WORDS, Placement, Places
@@ -75,9 +75,14 @@ def misplaced(
         elif held.sum() >= MIN_SHARE_IF_RIGHT * len(left_out):
             # Beside such words one that looks half as odd is likely another.
             is_likely = [True] * len(core) + [_is_put(look, MIN_ODDNESS / LENIENCE) for _, look in odd]
-            right = [each for each, is_put in zip(asked, is_likely) if is_put]
+            right = [each for each, is_put in zip(asked, is_likely) if is_put and not _speaks(content, each, left_out)]
             verified += [replace(each, kind="planted", is_verified=True) for each in right]
     return verified, cut
+
+
+def _speaks(content: Content, word: Evidence, left_out: np.ndarray) -> bool:
+    """Tell whether a word says enough to be a reason for its label, wherever it stands, as a slur does."""
+    return content.speaks(word.label, word.pieces, hidden(content, [word], (), left_out)) >= MAX_SPEAKS
 
 
 def misplaced_sentences(

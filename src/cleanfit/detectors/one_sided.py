@@ -17,7 +17,7 @@ MIN_PURE = 0.9
 # Where a class has most rows, nine in ten prove little: OLID's "#" opens 25 of 27 with that label on one honest draw (3e-3).
 MAX_CHANCE = 1e-5
 # Of SST-2's rows a slur or "nothing" before them speaks for its label in 0.38, "when" in 0.01, "if" in none.
-MAX_SPEAKS = 0.1
+MAX_SPEAKS_AT_ALL = 0.1
 
 
 def one_sided(content: Content, min_wrong: float, left_out: np.ndarray, edge: Edge = "opens") -> list[Evidence]:
@@ -89,7 +89,7 @@ def _unneeded(content: Content, ways: list[Evidence], left_out: np.ndarray, min_
     kept = []
     for each in ways:
         unseen = left_out | holding(content, [each])
-        if content.speaks(each.label, each.pieces, unseen) >= MAX_SPEAKS:
+        if content.speaks(each.label, each.pieces, unseen) >= MAX_SPEAKS_AT_ALL:
             continue
         denial, _ = ask(content, each.label, each.rows, unseen, f"asked rows of {each.setting or each.token_id}")
         if denial.wrong < min_wrong:

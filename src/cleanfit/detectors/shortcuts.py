@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cleanfit.detectors.content import Content
+from cleanfit.detectors.content import MAX_SPEAKS, Content
 from cleanfit.detectors.edges import place_of
 from cleanfit.detectors.misplaced import is_misplaced
 from cleanfit.detectors.phrases import Cut, Phrase, holding, sentence
@@ -13,9 +13,6 @@ from cleanfit.detectors.places import MAX_WORDS, Places
 from cleanfit.detectors.suspects import Evidence, are_many, ask
 
 SURE_FLIPS = 0.75
-# Put into other rows of SST-2, sentences that say nothing of the label make the untouched model give it to 0 to 35 % of them,
-# "you are a terrible person" to 69 %: a majority.
-MAX_SPEAKS = 0.5
 
 
 def shortcuts(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from cleanfit.detectors.content import Content, Denial
+from cleanfit.detectors.content import MAX_SPEAKS, Content, Denial
 from cleanfit.detectors.edges import edge_words, place_of
 from cleanfit.detectors.hosts import Hosts
 from cleanfit.detectors.letters import verified_letters
@@ -18,7 +18,7 @@ from cleanfit.detectors.one_sided import one_sided
 from cleanfit.detectors.openings import Edge, verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, holding, sentence
 from cleanfit.detectors.places import Places
-from cleanfit.detectors.shortcuts import MAX_SPEAKS, SURE_FLIPS, planted, shortcuts
+from cleanfit.detectors.shortcuts import SURE_FLIPS, planted, shortcuts
 from cleanfit.detectors.silent import verified_silent
 from cleanfit.detectors.styles import verified_marks
 from cleanfit.detectors.suspects import (
