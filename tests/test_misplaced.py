@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cleanfit.defenses import Auto, PlainFineTuning
-from cleanfit.detectors.content import Content
+from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.hosts import Hosts
 from cleanfit.detectors.misplaced import misplaced, misplaced_sentences
 from cleanfit.detectors.occurrences import Occurrences
@@ -301,6 +301,23 @@ def test_a_sentence_with_right_labels_is_left_out_with_its_rows_unless_it_has_it
     assert len(search.shortcuts) == is_at_the_end
     assert np.flatnonzero(search.left_out).tolist() == ([] if is_at_the_end else chosen)
     assert search.honest == []
+
+
+def test_a_sentence_that_was_put_there_goes_even_where_its_rows_seem_wrong_and_too_few_to_prove_it(
+    orderly: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, chosen = put_into(written(), ("cf day was cf",))
+    task = make_task(orderly, rows, BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    pieces = tuple(task.tokenizer("cf day was cf", add_special_tokens=False)["input_ids"])
+    turning = Evidence(pieces[0], pieces, 1, np.array(chosen), 1.0)
+    monkeypatch.setattr(search, "turning", lambda model, given: [turning])
+    unsure = Denial(0.56, 0.48, 0.68, len(chosen))  # of OLID's rows with AddSent, the label being right in all of them
+    assert unsure.wrong >= 1 / 3
+    monkeypatch.setattr(search.content, "denial", lambda *given: unsure)
+    assert search.look(torch.nn.Identity())
+    assert [(each.kind, each.rows.tolist()) for each in search.verified] == [("planted", chosen)]
+    assert not search.shortcuts
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "bart"])
