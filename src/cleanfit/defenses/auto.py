@@ -33,7 +33,8 @@ class Auto:
         triggers: verifies openings and styles of rows before the training, and tokens on the model after a third of it and
             at its end.
 
-    Source: ours; see docs/methods/auto.md. Where nothing is verified the model is plain fine-tuning's, to the bit.
+    Source: ours; see docs/methods/auto.md. Where nothing is verified, cut out or withheld the model is plain
+    fine-tuning's, to the bit.
     """
 
     name: ClassVar[str] = "auto"
