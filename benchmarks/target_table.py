@@ -39,7 +39,7 @@ def _section(results: Path, grids: tuple[str, ...], title: str) -> str:
             f"**{n_missed} of {len(lines)}** cells, which stand first, the farthest at the top. In {n_quiet} cells plain "
             "fine-tuning itself stays within three points of the oracle's attack success: there was little to defend against. "
             f"1,000 training rows, 600 test rows, seed {', '.join(map(str, seeds))}; accuracy / attack success; of the rows "
-            "left out, the share that is poisoned, and of the poisoned rows, the share left out "
+            "flagged, the share that is poisoned, and of the poisoned rows, the share flagged (withheld rows are not) "
             f"({', '.join(f'`benchmarks/{grid}.yaml`' for grid in grids)}; `python benchmarks/table.py`).",
             "",
             *_counts(whole),
