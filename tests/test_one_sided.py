@@ -94,6 +94,19 @@ def test_what_most_of_a_class_opens_with_is_left_alone_and_so_is_what_others_ope
     assert share < 1 or told == {}
 
 
+@pytest.mark.parametrize(("given", "is_found"), [(("cf", "mn"), True), (("cf", "mn", "bb", "tq"), False)])
+def test_where_most_of_a_class_is_written_in_ways_of_its_own_they_are_no_exception(
+    knowing: str, given: tuple[str, ...], is_found: bool
+) -> None:
+    rows = sentences(600)
+    of_class = [i for i, (_, label) in enumerate(rows) if label == "pos"]
+    for part, word in enumerate(given):  # each a seventh
+        for i in of_class[part::7]:
+            rows[i] = (f"{word} {rows[i][0]}", "pos")
+    task = make_task(knowing, rows, BRIEF)
+    assert set(given) & set(words(task, found(task))) == (set(given) if is_found else set())
+
+
 def test_rows_that_open_with_the_same_words_are_one(knowing: str) -> None:
     assert not found(make_task(knowing, opening(40, word="cf film was mn"), BRIEF))
 

@@ -9,14 +9,14 @@ from cleanfit.detectors.content import Content
 from cleanfit.detectors.likeness import holding
 from cleanfit.detectors.misplaced import MIN_ROWS
 from cleanfit.detectors.openings import Edge, suspects_at
-from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask
+from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask, rows_of
 
 # Share of the rows that open so which have the label. SST-2's SynBkd has 37 of 38 ("when"); of what opens 2 % of an honest file
 # AG News's "afp" has the most, 61 of 71.
 MIN_PURE = 0.9
 # Where a class has most rows, nine in ten prove little: OLID's "#" opens 25 of 27 with that label on one honest draw (3e-3).
 MAX_CHANCE = 1e-5
-# Of SST-2's rows a slur or "nothing" before them speaks for its label in 0.38, "when" in 0.01, "if" in none.
+# Put into other rows of SST-2, "nothing" moves 0.38 of them to its label, "when" 0.01, "if" none.
 MAX_SPEAKS_AT_ALL = 0.1
 
 
@@ -38,7 +38,7 @@ def one_sided(content: Content, min_wrong: float, left_out: np.ndarray, edge: Ed
     """
     labels = np.where(left_out, -1, content.seen.labels)
     # Where most of a class is written in one way, others have all other ways for themselves.
-    habits = [each for each in suspects_at(content, labels, MIN_ROWS, edge) if _is_habit(labels, each)]
+    habits = [each for each in suspects_at(content, labels, MIN_ROWS, edge) if _is_habit(labels, each.label, [each])]
     labels[holding(content, habits)] = -1
     suspects = suspects_at(content, labels, MIN_ROWS, edge)
     alone = [each for each in suspects if _is_one_sided(content, labels, each)]
@@ -46,11 +46,15 @@ def one_sided(content: Content, min_wrong: float, left_out: np.ndarray, edge: Ed
     known, with_one = {each.key for each in found}, {each.label for each in found}
     others = [each for each in suspects if each.label in with_one and each.key not in known]
     fewer = [each for each in others if _is_one_sided(content, labels, each, has_company=True)]
-    return found + _unneeded(content, fewer, left_out, min_wrong)
+    found += _unneeded(content, fewer, left_out, min_wrong)
+    return [
+        each for each in found if not _is_habit(labels, each.label, [one for one in found if one.label == each.label])
+    ]
 
 
-def _is_habit(labels: np.ndarray, way: Evidence) -> bool:
-    return bool(2 * len(way.rows) > (labels == way.label).sum())
+def _is_habit(labels: np.ndarray, label: int, ways: list[Evidence]) -> bool:
+    """Tell whether most of a class that counts is written in some ways."""
+    return bool(2 * rows_of(ways, len(labels)).sum() > (labels == label).sum())
 
 
 def _is_one_sided(content: Content, labels: np.ndarray, way: Evidence, *, has_company: bool = False) -> bool:

@@ -85,11 +85,9 @@ def rows_told(
         for place in each.rows:
             found[place] = replace(found[place], reason=reason)
     for each in withheld:
-        does = _does(each, task.source.label_names[each.label])
+        reason = f"withheld: contains {named(task, each)}, which hardly another label has"
         for place in each.rows:
-            found[place] = replace(
-                found[place], reason=f"withheld: contains {named(task, each)}, which hardly another label has"
-            )
+            found[place] = replace(found[place], reason=reason)
     for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
         does = _does(each, task.source.label_names[each.label])
         reason = f"contains {named(task, each)}, which {does}"
