@@ -67,7 +67,7 @@ def test_rows_that_open_as_one_labels_do_are_left_out_and_nobody_is_accused(know
 
 def test_a_scan_tells_of_them_and_flags_none(knowing: str) -> None:
     told = Reading().score(make_task(knowing, opening(40), BRIEF))
-    assert told.verdict.startswith("No trigger was verified. Left out but not accused, ")
+    assert told.verdict.startswith("No trigger was verified. Left out by `cleanfit fit` but not accused, ")
     assert not any(row.is_issue for row in told.rows)
     assert not told.suspicious
 

@@ -21,7 +21,7 @@ MAX_SPEAKS_AT_ALL = 0.1
 
 
 def one_sided(content: Content, min_wrong: float, left_out: np.ndarray, edge: Edge = "opens") -> list[Evidence]:
-    """List openings, or settings, that many rows of one label have and few others, say nothing for it, and are not needed.
+    """List openings, or settings, that hardly another label's rows have, that say nothing for it and are not needed.
 
     A model learns such a way of writing as well as what the rows say, and is turned by it; they are an attack's with right
     labels, or the habit of somebody. Nothing denies them their label, so nobody is accused; a model that never saw them knows

@@ -51,6 +51,6 @@ class Reading:
         found = "; ".join(told_one(task, each) for each in search.verified)
         verdict = f"Verified triggers: {found}." if found else "No trigger was verified."
         if withheld := "; ".join(told_one(task, each) for each in search.withheld):
-            verdict += f" {WITHHELD_BECAUSE}: {withheld}."
+            verdict += f" Left out by `cleanfit fit` {WITHHELD_BECAUSE}: {withheld}."
         tokens, rows = describe(search), rows_told(task, search.verified)
         return Findings(self.name, tokens, rows, verdict=f"{verdict} {UNTRAINED} {UNSEEN}")

@@ -14,7 +14,7 @@ from cleanfit.task import Task
 
 CUT, WITHHELD = {"cut": 1.0}, {"withheld": 1.0}  # as evidence of what was done
 WITHHELD_BECAUSE = (
-    "Left out but not accused, since hardly another label's rows are written so, and the rest of these says the same"
+    "but not accused, since hardly another label's rows are written so, and the rest of these says the same"
 )
 UNSEEN = "A trigger without words, openings or marks of its own, or one in very few rows would not be seen."
 
