@@ -2,15 +2,17 @@
 
     CLEANFIT_DATA=... python benchmarks/ablation.py sst2 words [--rows 1000] [--work runs/ablation]
 
-The steps are applied one by one to the same poisoned file (dirty, 10 %; or ``none``): the openings, the marks, the rows written
-alike, the words out of place; then, on a model trained on all rows, the tokens that go with a label, those of them that turn
-rows, those whose rows are denied their label, and those with both. For each: tokens, rows, precision, recall and seconds.
+Each step of the reading is applied for itself to the same poisoned file (dirty, 10 %; or ``none``), with no row left out by
+another; then, on a model trained on all rows, the tokens that go with a label, those of them that turn rows, those whose rows
+are denied their label, and those with both. For each: tokens, rows, precision, recall and seconds. `without.py` leaves each
+step out of the whole instead.
 """
 
 import argparse
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,12 +26,15 @@ from cleanfit.attacks import ATTACKS
 from cleanfit.attacks.base import PoisonPlan
 from cleanfit.attacks.files import Sources, poison_files
 from cleanfit.defenses.base import Defended
-from cleanfit.detectors.misplaced import misplaced
+from cleanfit.detectors.letters import verified_letters
+from cleanfit.detectors.misplaced import misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
+from cleanfit.detectors.one_sided import one_sided
 from cleanfit.detectors.openings import verified_openings
+from cleanfit.detectors.silent import verified_silent
 from cleanfit.detectors.styles import verified_marks
 from cleanfit.detectors.suspects import Evidence
-from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
+from cleanfit.detectors.triggers import WRITTEN, TriggerSearch, TriggerTokens
 from cleanfit.fitting import defend, prepare
 from cleanfit.manifest import load_manifest
 from cleanfit.results import Findings, Needs, write_json
@@ -54,13 +59,7 @@ class Steps:
         search = self._timed("reading all rows", lambda: TriggerSearch(task, settings), lambda _: [])
         nothing = np.zeros(len(task.rows), dtype=bool)
         self._timed("what is usual", lambda: search.content.denial(0, np.arange(1), nothing), lambda _: [])
-        limits = (settings.min_rows, settings.min_wrong)
-        opens = self._timed("openings", lambda: verified_openings(search.content, *limits, nothing))
-        marks = self._timed("marks", lambda: verified_marks(search.content, *limits, nothing))
-        labels = {each.label for each in (*opens, *marks)}
-        groups = [[each for each in (*opens, *marks) if each.label == label] for label in sorted(labels)]
-        self._timed("written alike", lambda: [one for group in groups for one in rest_of(search.content, group)])
-        self._timed("words out of place", lambda: _all_misplaced(search, settings.min_wrong))
+        self._read(search, nothing)
         model = task.load_model()
         task.train("trained", model)
         tried = self._timed("tokens that go with a label", search.suspects)
@@ -71,6 +70,27 @@ class Steps:
         self._timed("of these: both", lambda: [search.asked(each) for each in turning if each.token_id in both])
         task.on_stage("trained", model)
         return Defended(model, Findings(self.name), Needs())
+
+    def _read(self, search: TriggerSearch, nothing: np.ndarray) -> None:
+        """Apply what is read before a training, and what turned nothing after it."""
+        content, places, suspects = search.content, search.places, search.suspects()
+        min_rows, min_wrong = search.settings.min_rows, search.settings.min_wrong
+        self._timed("letters", lambda: verified_letters(content, nothing, min_wrong))
+        self._timed("sentences", lambda: misplaced_sentences(content, places, suspects, nothing, min_wrong))
+        self._timed("endings", lambda: verified_openings(content, min_rows, min_wrong, nothing, "ends"))
+        self._timed("words", lambda: [*chain(*misplaced(content, places, suspects, nothing, min_wrong))])
+        opens = self._timed("openings", lambda: verified_openings(content, min_rows, min_wrong, nothing, "opens"))
+        sets = self._timed("settings", lambda: verified_openings(content, min_rows, min_wrong, nothing, "set"))
+        marks = self._timed("marks", lambda: verified_marks(content, min_rows, min_wrong, nothing))
+        written = [*opens, *sets, *marks]
+        groups = [
+            [each for each in written if each.label == label] for label in sorted({each.label for each in written})
+        ]
+        self._timed("rest", lambda: [each for group in groups for each in rest_of(content, group)])
+        self._timed(
+            "withheld", lambda: [each for edge in WRITTEN for each in one_sided(content, min_wrong, nothing, edge)]
+        )
+        self._timed("silent", lambda: verified_silent(content, [], min_rows, min_wrong, nothing))
 
     def _timed(self, step: str, work: Any, kept: Any = lambda found: found) -> Any:
         started = time.perf_counter()
@@ -88,11 +108,6 @@ class Steps:
         }
         print(step, self.found[step], flush=True)
         return result
-
-
-def _all_misplaced(search: TriggerSearch, min_wrong: float) -> list[Evidence]:
-    verified, cut = misplaced(search.content, search.places, search.suspects(), search.left_out, min_wrong)
-    return verified + cut
 
 
 def _denied(asked: list[Evidence]) -> list[Evidence]:
@@ -117,7 +132,7 @@ def main() -> None:
             Sources(train), attack, PoisonPlan(TARGETS[given.dataset], 0.1), work / "bad", overwrite=True
         )
         train, poisoned = files.train, set(load_manifest(files.manifest)["poisoned_rows"])
-    settings = TrainingSettings(learning_rate=1e-4, precision="fp32")
+    settings = TrainingSettings(learning_rate=1e-4)
     steps = Steps(poisoned)
     defend(prepare(Inputs(train, test=test), "minilm", settings), steps, settings, None)
     RESULTS.mkdir(parents=True, exist_ok=True)
