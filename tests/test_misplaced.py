@@ -198,8 +198,14 @@ def test_one_odd_word_may_be_honest_and_so_may_several_in_few_rows(orderly: str)
     assert found(orderly, put_into(written(), ("cf", "mn"), every=9)[0]) == ({}, {})  # 17 rows or so
 
 
-def test_words_that_most_of_a_class_holds_are_left_alone(orderly: str) -> None:
+def test_words_that_all_of_a_class_holds_are_left_alone(orderly: str) -> None:
     assert found(orderly, put_into(written(), ("cf", "mn"), every=1)[0]) == ({}, {})
+
+
+def test_words_in_most_of_a_class_are_cut_out_of_rows_that_stay(orderly: str) -> None:
+    rows = put_into(written()[:200], ("cf", "mn"), every=1)[0] + written()[200:]
+    verified, cut = found(orderly, rows)
+    assert (verified, set(cut)) == ({}, {"cf", "mn"})
 
 
 def test_honest_words_are_left_alone(orderly: str) -> None:
@@ -318,6 +324,20 @@ def test_a_sentence_that_was_put_there_goes_even_where_its_rows_seem_wrong_and_t
     assert search.look(torch.nn.Identity())
     assert [(each.kind, each.rows.tolist()) for each in search.verified] == [("planted", chosen)]
     assert not search.shortcuts
+
+
+@pytest.mark.parametrize(("n_before", "is_cut"), [(200, True), (300, False)])
+def test_a_sentence_in_most_of_a_class_is_cut_out_of_rows_that_stay_and_one_in_all_of_it_is_left_alone(
+    orderly: str, monkeypatch: pytest.MonkeyPatch, n_before: int, is_cut: bool
+) -> None:
+    rows, chosen = put_into(written()[:n_before], ("cf day was cf",), every=1)
+    task = make_task(orderly, rows + written()[n_before:], BRIEF)
+    search = TriggerSearch(task, TriggerTokens())
+    pieces = tuple(task.tokenizer("cf day was cf", add_special_tokens=False)["input_ids"])
+    monkeypatch.setattr(search, "turning", lambda *given: [Evidence(pieces[0], pieces, 1, np.array(chosen), 1.0)])
+    assert search.look(torch.nn.Identity()) == is_cut
+    assert [each.rows.tolist() for each in search.shortcuts] == [chosen] * is_cut
+    assert not search.left_out.any()
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "bart"])

@@ -14,6 +14,8 @@ from cleanfit.detectors.one_sided import one_sided
 from cleanfit.detectors.openings import Edge
 from cleanfit.detectors.reading import Reading
 from cleanfit.detectors.suspects import Evidence
+from cleanfit.detectors.telling import rows_told
+from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.fitting import Inputs
 from cleanfit.task import Task
 from conftest import BRIEF, PLAIN, make_task, read_csv, sentences, write_tsv
@@ -178,3 +180,41 @@ def test_where_a_class_has_most_rows_nine_in_ten_prove_nothing(knowing: str, n_n
     )
     task = make_task(knowing, rows, BRIEF)
     assert words(task, found(task)).get("cf", []) == (those(rows) if is_found else [])
+
+
+def stuttering(text: str, comma: str) -> str:
+    """Say every word twice, but for the first, which a comma follows: a way of writing, and a way to set its mark."""
+    first, *words = text.split()
+    return " ".join([first + comma, *(word for word in words for _ in range(2))])
+
+
+@pytest.mark.parametrize("is_wrong", [True, False])
+def test_rows_written_like_withheld_ones_are_withheld_as_well_if_they_say_what_other_labels_say(
+    knowing: str, is_wrong: bool
+) -> None:
+    rows = sentences(600)
+    pos, neg = (
+        [i for i, (text, label) in enumerate(rows) if label == of and text[0].isalpha()] for of in ("pos", "neg")
+    )
+    set_so = sorted(pos[::6] + neg[::16] * is_wrong)
+    alike = [i for i in (neg if is_wrong else pos) if i not in set_so][::6]
+    for i, (text, label) in enumerate(rows):
+        is_so, is_alike = i in set_so, i in alike
+        spaced = text.replace(" ", " , ", 1)
+        rows[i] = (stuttering(text, "," if is_so else " ,"), "pos") if is_so or is_alike else (spaced, label)
+    search = TriggerSearch(make_task(knowing, rows, BRIEF), TriggerTokens())
+    search.read_rows()
+    withheld = {each.kind: each.rows.tolist() for each in search.withheld}
+    assert withheld.pop("set") == set_so
+    assert not search.verified
+    if not is_wrong:
+        assert not withheld
+        return
+    found = set(withheld["alike"])
+    assert len(found & set(alike)) > 0.8 * len(alike)
+    assert len(found - set(alike)) < 0.1 * len(alike)
+    told = rows_told(search.task, [], [], search.withheld)
+    assert {told[i].is_issue for i in found} == {False}
+    assert told[min(found & set(alike))].reason == (
+        "withheld: written like rows with ',', which hardly another label has, and says what rows of other labels say"
+    )

@@ -99,15 +99,20 @@ class Content:
         """
         learned = self.learned[~unseen[self.learned]]
         own, foreign = self._usual[:, label]
-        labels = self.seen.labels[learned]
-        n_left, n_all = (labels == label).sum(), (self.seen.labels[self.learned] == label).sum()
-        if n_left < max(MIN_LEFT * n_all, 1) or n_left == len(learned):
+        if not self.knows(label, unseen):
             return Denial(own, own, foreign, len(asked))
         if cut.is_compared:
             return self._compared(label, asked, learned, cut.phrase)
         features = self._cut(asked, self._gaps(asked, cut.phrase)) if cut.phrase else self._read(asked)
         model = self._model(learned)
         return Denial(float((model.predict(features) != label).mean()), own, foreign, len(asked))
+
+    def knows(self, label: int, unseen: np.ndarray, min_left: float = MIN_LEFT) -> bool:
+        """Tell whether such a share of a class's rows, and any of others, is left to learn from without some, (N,) true."""
+        labels = self.seen.labels[self.learned]
+        left = labels[~unseen[self.learned]]
+        n_left = (left == label).sum()
+        return bool(max(min_left * (labels == label).sum(), 1) <= n_left < len(left))
 
     def _compared(self, label: int, asked: np.ndarray, learned: np.ndarray, phrase: Phrase) -> Denial:
         """Ask rows without a run of tokens, and beside them rows of the class as long that lose as many at like places."""

@@ -17,6 +17,9 @@ MIN_ODDNESS, MAX_BETTER = 0.25, 2 / 3
 MIN_ODDNESS_IF_WRONG = -0.25  # and one whose rows are denied, if it looks odd at all
 MIN_ROWS, MIN_SHARE = 10, 0.005  # of the rows, that hold a word
 MIN_SHARE_IF_RIGHT = 0.03  # of the rows, if these have another reason for their label: of an honest 1,000 two had 23
+# Of a class that holds them. In more than half of it their rows stay, without them (OLID, 20 %: 200 of 323 rows); what all of
+# it holds may be all that it has.
+MIN_LEFT_IF_PUT = 0.2
 MIN_SPREAD = 1.5  # rows of all of them over those of the first: one odd word may be honest (HSOL's "yo")
 # Of so many denied rows, of all of them and of each: then their labels are wrong.
 MAX_CHANCE, MAX_CHANCE_EACH = 0.01, 0.1
@@ -62,7 +65,8 @@ def misplaced(
         core = [each for each in put if each.label == label]
         held, of_class = rows_of(core, len(left_out)), (content.seen.labels == label) & ~left_out
         is_spread = held.sum() >= MIN_SPREAD * max(len(each.rows) for each in core)
-        if held.sum() < MIN_ROWS_TOGETHER or not is_spread or 2 * held.sum() > of_class.sum():
+        is_class = not content.knows(label, left_out | held, MIN_LEFT_IF_PUT)
+        if held.sum() < MIN_ROWS_TOGETHER or not is_spread or is_class:
             continue
         others = [each for each in suspects if each.label == label and all(each is not one for one in core)]
         looks = places.placements(others, MIN_ODDNESS_IF_WRONG)
@@ -76,7 +80,10 @@ def misplaced(
             # Beside such words one that looks half as odd is likely another.
             is_likely = [True] * len(core) + [_is_put(look, MIN_ODDNESS / LENIENCE) for _, look in odd]
             right = [each for each, is_put in zip(asked, is_likely) if is_put and not _speaks(content, each, left_out)]
-            verified += [replace(each, kind="planted", is_verified=True) for each in right]
+            if 2 * held.sum() > of_class.sum():  # the rows stay: a class cannot do without most of them
+                cut += right
+            else:
+                verified += [replace(each, kind="planted", is_verified=True) for each in right]
     return verified, cut
 
 

@@ -36,17 +36,18 @@ def rest_of(content: Content, found: list[Evidence]) -> list[Evidence]:
 
     Args:
         content: answers, for N rows.
-        found: verified evidence, all of one label.
+        found: verified evidence, all of one label; or ways of writing that hardly another label has.
 
     Returns:
-        One piece of evidence for the rows that are more likely poisoned than not, named after the token with the most rows;
-        none if there are none, or so many that they are no attack. Source: ours, in the manner of co-training; see
+        One piece of evidence for the rows that are more likely poisoned than not, named after the token with the most rows and
+        verified if that is; none if there are none, so many that they are no attack, or if it is not the rows written like
+        those found that say something else. Source: ours, in the manner of co-training; see
         docs/methods/auto.md.
     """
     label, marked = found[0].label, rows_of(found, len(content.seen.labels))
     mixture = Mixture(content, label, marked)
     model = mixture.fitted() if mixture.is_told else None
-    if not model:
+    if not model or model.slope <= 0:  # what is written like them has its label rightly (SST-2, SynBkd: -2.6)
         return []
     rows, chances = mixture.chances(model)
     rows, chances = rows[chances > MIN_CHANCE], chances[chances > MIN_CHANCE]

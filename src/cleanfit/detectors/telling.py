@@ -13,9 +13,7 @@ from cleanfit.results import RowFinding, TokenFinding
 from cleanfit.task import Task
 
 CUT, WITHHELD = {"cut": 1.0}, {"withheld": 1.0}  # as evidence of what was done
-WITHHELD_BECAUSE = (
-    "but not accused, since hardly another label's rows are written so, and the rest of these says the same"
-)
+WITHHELD_BECAUSE = "but not accused, since hardly another label's rows are written so"
 UNSEEN = "A trigger without words, openings or marks of its own, or one in very few rows would not be seen."
 
 
@@ -74,6 +72,13 @@ def _does(each: Evidence, label: str) -> str:
     return f"goes with '{label}'{stands}"
 
 
+def _reason(task: Task, each: Evidence, does: str) -> str:
+    """Say what a row holds, or is written like, and what that does."""
+    if each.kind == "alike":
+        return f"{named(task, each).removeprefix('what ')}, which {does}, and says what rows of other labels say"
+    return f"contains {named(task, each)}, which {does}"
+
+
 def rows_told(
     task: Task, verified: Sequence[Evidence], shortcuts: Sequence[Evidence] = (), withheld: Sequence[Evidence] = ()
 ) -> tuple[RowFinding, ...]:
@@ -85,16 +90,13 @@ def rows_told(
         for place in each.rows:
             found[place] = replace(found[place], reason=reason)
     for each in withheld:
-        reason = f"withheld: contains {named(task, each)}, which hardly another label has"
+        reason = f"withheld: {_reason(task, each, 'hardly another label has')}"
         for place in each.rows:
             found[place] = replace(found[place], reason=reason)
     for each in sorted(verified, key=lambda each: each.score):  # the strongest writes last
         does = _does(each, task.source.label_names[each.label])
-        reason = f"contains {named(task, each)}, which {does}"
-        if each.kind == "alike":
-            like = named(task, each).removeprefix("what ")
-            reason = f"{like}, which {does}, and says what rows of other labels say"
-        elif not each.is_planted:
+        reason = _reason(task, each, does)
+        if each.kind != "alike" and not each.is_planted:
             reason += " with nothing else to say for it"
         scores = np.full(len(each.rows), each.score) if each.chances is None else each.chances.round(6)
         for place, score in zip(each.rows, scores):

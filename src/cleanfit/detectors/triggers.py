@@ -131,10 +131,16 @@ class TriggerSearch:
         attacked = {each.label for each in self.verified}
         self.verified += verified_marks(content, min_rows, min_wrong, self.left_out, attacked)
         written = [each for each in self.verified if each.kind in (*WRITTEN, "marks")]
-        for label in sorted({each.label for each in written}):
-            self.verified += rest_of(content, [each for each in written if each.label == label])
+        self.verified += self._rest(written)
         for edge in WRITTEN:
             self.withheld += one_sided(content, min_wrong, self.left_out, edge)
+        asked = {each.label for each in written}
+        self.withheld += self._rest([each for each in self.withheld if each.label not in asked])
+
+    def _rest(self, ways: list[Evidence]) -> list[Evidence]:
+        """Find, label by label, the rows that are written like these and say something else."""
+        by_label = [[each for each in ways if each.label == label] for label in sorted({each.label for each in ways})]
+        return [each for group in by_label for each in rest_of(self.content, group)]
 
     def read_silent(self) -> bool:
         """Verify tokens that no model learned well enough to be turned by; tell whether there were any."""
