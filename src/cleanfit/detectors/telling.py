@@ -22,8 +22,10 @@ def named(task: Task, each: Evidence) -> str:
     token = f"'{task.tokenizer.convert_ids_to_tokens(each.token_id)}'"
     if each.kind in ("opens", "ends"):
         return f"{token} at the {'start' if each.kind == 'opens' else 'end'}"
+    if each.setting:
+        token = f"'{each.setting[1]}' set as in '{shown(each.setting)}'"
     if each.kind == "set":
-        return f"'{each.setting[1]}' set as in '{shown(each.setting)}'"
+        return token
     if each.kind == "alike":
         return f"what is written like rows with {token}"
     if each.kind in ("letters", "planted_letters"):
