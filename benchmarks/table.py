@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ablation_table
 import attack_tables
 import moderate_tables
 import scanning_table
@@ -52,6 +53,7 @@ def render(cells: list[dict[str, Any]]) -> str:
     parts = [(ROOT / "benchmarks_head.md").read_text(encoding="utf-8").rstrip()]
     parts.append(target_table.target(ROOT / "results"))
     parts.append(scanning_table.scanning(ROOT / "results"))
+    parts.append(ablation_table.ablation(ROOT / "results"))
     for name, title in GRIDS.items():
         if (ROOT / "results" / name).exists():
             parts.append(standard_words.standard(ROOT / "results" / name, f"{title} (`benchmarks/{name}.yaml`)"))

@@ -153,6 +153,18 @@ def test_a_way_to_set_marks_that_one_label_has_is_found_as_well(knowing: str) ->
     assert way.rows.tolist() == chosen[5:]
 
 
+def test_how_a_mark_is_set_is_no_reason_however_wrong_its_rows_seem(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(text.replace(" ", " , ", 1), label) for text, label in sentences(600)]
+    chosen = [i for i, (text, label) in enumerate(rows) if label == "pos" and text[0].isalpha()][::6]
+    for i in chosen:
+        rows[i] = (rows[i][0].replace(" ,", ","), "pos")
+    task = make_task(knowing, rows, BRIEF)
+    monkeypatch.setattr(Content, "denial", lambda *given: Denial(0.6, 0.0, 1.0, 40))
+    assert [each.rows.tolist() for each in found(task, "set")] == [chosen]
+
+
 @pytest.mark.parametrize(("n_otherwise", "n_pos", "is_found"), [(60, 25, True), (60, 40, False), (30, 15, False)])
 def test_a_mark_is_set_in_a_way_of_its_own_only_where_others_set_it_otherwise_with_any_label(
     knowing: str, n_otherwise: int, n_pos: int, is_found: bool

@@ -21,7 +21,7 @@ MAX_SPEAKS_AT_ALL = 0.1
 
 
 def one_sided(content: Content, min_wrong: float, left_out: np.ndarray, edge: Edge = "opens") -> list[Evidence]:
-    """List openings, or settings, that hardly another label's rows have, that say nothing for it and are not needed.
+    """List openings, or settings, that hardly another label's rows have, that say nothing for it and are no reason for it.
 
     A model learns such a way of writing as well as what the rows say, and is turned by it; they are an attack's with right
     labels, or the habit of somebody. Nothing denies them their label, so nobody is accused; a model that never saw them knows
@@ -89,13 +89,17 @@ def _usual(labels: np.ndarray, way: Evidence) -> float:
 
 
 def _unneeded(content: Content, ways: list[Evidence], left_out: np.ndarray, min_wrong: float) -> list[Evidence]:
-    """Keep what does not speak for its label, and without which the rest of its rows does."""
+    """Keep what does not speak for its label, and openings without which the rest of their rows does.
+
+    A first word that nothing else explains may be the reason for the label. How a mark is set is none, whatever its rows say:
+    with half of SST-2's labels wrong at 5 % they seem 0.60 wrong, too much to be unneeded and too little to prove an attack.
+    """
     kept = []
     for each in ways:
         unseen = left_out | holding(content, [each])
         if content.speaks(each.label, each.pieces, unseen) >= MAX_SPEAKS_AT_ALL:
             continue
         denial, _ = ask(content, each.label, each.rows, unseen, f"asked rows of {each.setting or each.token_id}")
-        if denial.wrong < min_wrong:
+        if each.kind == "set" or denial.wrong < min_wrong:
             kept.append(replace(each, denial=denial))
     return kept
