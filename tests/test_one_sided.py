@@ -74,11 +74,21 @@ def test_a_scan_tells_of_them_and_flags_none(knowing: str) -> None:
     assert not told.suspicious
 
 
-@pytest.mark.parametrize(("n_pos", "n_neg", "is_found"), [(36, 4, True), (36, 5, False), (20, 0, True), (19, 0, False)])
-def test_nine_in_ten_of_the_rows_that_open_so_have_the_label_and_they_are_twenty(
-    knowing: str, n_pos: int, n_neg: int, is_found: bool
+@pytest.mark.parametrize(
+    ("n_pos", "n_neg", "n_rows", "is_found"),
+    [
+        (36, 4, 600, True),
+        (36, 5, 600, False),  # less than nine in ten
+        (18, 0, 600, True),
+        (15, 0, 600, False),  # 3 in 100,000, where half of all rows have the label
+        (19, 0, 2000, False),  # less than a hundredth of all
+        (20, 0, 2000, True),
+    ],
+)
+def test_nine_in_ten_of_the_rows_that_open_so_have_the_label_beyond_chance_and_they_are_a_hundredth_of_all(
+    knowing: str, n_pos: int, n_neg: int, n_rows: int, is_found: bool
 ) -> None:
-    task = make_task(knowing, rows := opening(n_pos, n_neg), BRIEF)
+    task = make_task(knowing, rows := opening(n_pos, n_neg, n_rows=n_rows), BRIEF)
     assert words(task, found(task)).get("cf", []) == (those(rows) if is_found else [])
 
 

@@ -16,6 +16,7 @@ from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask, rows_
 MIN_PURE = 0.9
 # Where a class has most rows, nine in ten prove little: OLID's "#" opens 25 of 27 with that label on one honest draw (3e-3).
 MAX_CHANCE = 1e-5
+MIN_SHARE_ALONE = 0.01  # of all rows. So few are one-sided on 40 honest files but for HSOL's "bitch", which speaks for its label
 # Put into other rows of SST-2, "nothing" moves 0.38 of them to its label, "when" 0.01, "if" none.
 MAX_SPEAKS_AT_ALL = 0.1
 
@@ -65,7 +66,7 @@ def _is_one_sided(content: Content, labels: np.ndarray, way: Evidence, *, has_co
     if has_company:
         return are_many(n_rows * (LENIENCE if is_pure else 1), len(labels))
     chance = binomtest(len(way.rows), n_same, _usual(labels, way), alternative="greater").pvalue
-    is_proof = is_pure and chance < MAX_CHANCE and are_many(n_rows, len(labels))
+    is_proof = is_pure and chance < MAX_CHANCE and n_rows >= max(MIN_ROWS, MIN_SHARE_ALONE * len(labels))
     return is_proof and _is_unusual(content, labels, way)
 
 
