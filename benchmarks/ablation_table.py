@@ -56,7 +56,7 @@ def _found(file: Run, step: str) -> str:
     found = file["steps"][step]
     if not found["n_rows"]:
         return "-"
-    shares = "" if found["precision"] is None else f": {found['precision']:.2f} / {found['recall']:.2f}"
+    shares = "" if found["recall"] is None else f": {found['precision']:.2f} / {found['recall']:.2f}"
     return f"{found['n_tokens']}, {found['n_rows']}{shares}"
 
 
@@ -72,16 +72,20 @@ def _without(files: list[Run]) -> str:
         told = f"{file['dataset']}, {file['attack']}, {file['rate']:.0%}, {file['label_mode']}"
         whole = " | ".join(_score(runs[name]) for name in ("plain", "auto", "oracle"))
         for step in (name for name in runs if name in STEPS):
-            lines.append(f"| {told} | {whole} | {STEPS[step]} | {_score(runs[step])} | {_shares(runs[step])} |")
+            lines.append(
+                f"| {told} | {whole} | {STEPS[step]} | {_score(runs[step])} | {_shares(runs[step])} | "
+                f"{runs[step]['seconds'] / runs['auto']['seconds']:.1f} |"
+            )
     return "\n".join(
         [
             "## The default without one of its steps",
             "",
             "1,000 rows; accuracy / attack success (first draw of the places) of plain fine-tuning, the whole default, the "
-            f"oracle, and the default without a step; precision / recall of the rows flagged without it. {_made(files)}",
+            f"oracle, and the default without a step; precision / recall of the rows flagged without it, and its seconds over "
+            f"the whole's. {_made(files)}",
             "",
-            "| | plain | auto | oracle | without | it has | rows |",
-            "|---|---|---|---|---|---|---|",
+            "| | plain | auto | oracle | without | it has | rows | time |",
+            "|---|---|---|---|---|---|---|---|",
             *lines,
         ]
     )
