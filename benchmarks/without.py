@@ -38,7 +38,7 @@ def _nothing(*_: Any) -> list[Any]:
 
 
 def _not_at(edge: str) -> Callable[..., Any]:
-    return lambda *given: [] if edge in given else verified_openings(*given)
+    return lambda *given: [] if given[-1] == edge else verified_openings(*given)
 
 
 # Step -> where it is looked up, its name there, and what stands in for it.
