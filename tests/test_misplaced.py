@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cleanfit.defenses import Auto, PlainFineTuning
+from cleanfit.defenses.auto import told
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.hosts import Hosts
 from cleanfit.detectors.misplaced import misplaced, misplaced_sentences
@@ -139,9 +140,9 @@ def test_a_word_that_speaks_for_its_label_is_a_reason_wherever_it_stands(
 ) -> None:
     rows, _ = put_into(written(), ("cf", "mn"))
     mn = make_task(orderly, rows, BRIEF).tokenizer.convert_tokens_to_ids("mn")
-    for said, told in ((0.49, {"cf", "mn"}), (0.5, {"cf"})):
+    for said, expected in ((0.49, {"cf", "mn"}), (0.5, {"cf"})):
         monkeypatch.setattr(Content, "speaks", lambda content, label, phrase, unseen, said=said: said * (mn in phrase))
-        assert set(found(orderly, rows)[0]) == told
+        assert set(found(orderly, rows)[0]) == expected
 
 
 def test_rows_with_right_labels_are_left_out_and_the_model_is_that_of_the_others(orderly: str, tmp_path: Path) -> None:
@@ -337,6 +338,7 @@ def test_a_sentence_in_most_of_a_class_is_cut_out_of_rows_that_stay_and_one_in_a
     monkeypatch.setattr(search, "turning", lambda *given: [Evidence(pieces[0], pieces, 1, np.array(chosen), 1.0)])
     assert search.look(torch.nn.Identity()) == is_cut
     assert [each.rows.tolist() for each in search.shortcuts] == [chosen] * is_cut
+    assert f"too little of the class is without it to say what its {len(chosen)} rows say" in told(search)
     assert not search.left_out.any()
 
 

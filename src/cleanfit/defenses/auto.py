@@ -106,7 +106,7 @@ def told(search: TriggerSearch) -> str:
         return f"No token turned rows of other labels, and no opening or mark stood out: none was taken for a trigger. {UNSEEN}"
     parts = [
         f"Verified triggers, whose rows were left out: {verified}." if verified else "No trigger token was verified.",
-        f"Cut out of rows that were kept, since they have another reason for their label: {cut}." if cut else "",
+        f"Cut out of rows that were kept, since it is no reason for their label: {cut}." if cut else "",
         f"Left out {WITHHELD_BECAUSE}: {withheld}." if withheld else "",
         f"Left alone, since their rows prove nothing against them: {honest}." if honest else "",
         f"The average suspect turned {search.usual_flips:.0%} of other rows in the end. {UNSEEN}",

@@ -42,12 +42,14 @@ class Denial:
         own: the share among rows that carry the label, as usual.
         foreign: the share among rows that carry another one.
         n_rows: how many were asked.
+        is_known: False if nobody could say, since too little of the class was left to learn from; `share` is the usual one.
     """
 
     share: float
     own: float
     foreign: float
     n_rows: int
+    is_known: bool = True
 
     @property
     def wrong(self) -> float:
@@ -100,7 +102,7 @@ class Content:
         learned = self.learned[~unseen[self.learned]]
         own, foreign = self._usual[:, label]
         if not self.knows(label, unseen):
-            return Denial(own, own, foreign, len(asked))
+            return Denial(own, own, foreign, len(asked), is_known=False)
         if cut.is_compared:
             return self._compared(label, asked, learned, cut.phrase)
         features = self._cut(asked, self._gaps(asked, cut.phrase)) if cut.phrase else self._read(asked)

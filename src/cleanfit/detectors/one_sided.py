@@ -16,7 +16,9 @@ from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask, rows_
 MIN_PURE = 0.9
 # Where a class has most rows, nine in ten prove little: OLID's "#" opens 25 of 27 with that label on one honest draw (3e-3).
 MAX_CHANCE = 1e-5
-MIN_SHARE_ALONE = 0.01  # of all rows. So few are one-sided on 40 honest files but for HSOL's "bitch", which speaks for its label
+MIN_SHARE_ALONE = (
+    0.01  # of all rows. So few are one-sided on 40 honest files but for HSOL's "bitch", which speaks for its label
+)
 # Put into other rows of SST-2, "nothing" moves 0.38 of them to its label, "when" 0.01, "if" none.
 MAX_SPEAKS_AT_ALL = 0.1
 

@@ -63,6 +63,8 @@ def told_one(task: Task, each: Evidence) -> str:
     n, n_asked, does = len(each.rows), each.denial.n_rows, _does(each, task.source.label_names[each.label])
     asked = f"its {n} rows" if n_asked == n else f"{n_asked} asked of its {n} rows"
     denied = f"{each.denial.share:.0%} of {asked} look like another label (usual: {each.denial.own:.0%})"
+    if not each.denial.is_known:
+        denied = f"too little of the class is without it to say what its {n} rows say"
     return f"{named(task, each)} {does}, and {denied}"
 
 
