@@ -138,11 +138,43 @@ def test_a_part_of_a_longer_word_is_not_looked_at(orderly: str) -> None:
 def test_a_word_that_speaks_for_its_label_is_a_reason_wherever_it_stands(
     orderly: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, _ = put_into(written(), ("cf", "mn"))
+    rows, _ = put_into(written(), ("cf", "mn", "bb"))
     mn = make_task(orderly, rows, BRIEF).tokenizer.convert_tokens_to_ids("mn")
-    for said, expected in ((0.49, {"cf", "mn"}), (0.5, {"cf"})):
+    for said, expected in ((0.49, {"cf", "mn", "bb"}), (0.5, {"cf", "bb"})):
         monkeypatch.setattr(Content, "speaks", lambda content, label, phrase, unseen, said=said: said * (mn in phrase))
         assert set(found(orderly, rows)[0]) == expected
+
+
+def test_a_word_that_is_left_without_company_proves_nothing_where_labels_are_right(
+    orderly: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, _ = put_into(written(), ("cf", "mn"))
+    mn = make_task(orderly, rows, BRIEF).tokenizer.convert_tokens_to_ids("mn")
+    monkeypatch.setattr(Content, "speaks", lambda content, label, phrase, unseen: float(mn in phrase))
+    assert found(orderly, rows) == ({}, {})
+
+
+def test_a_word_that_others_write_too_is_not_planted_where_labels_are_right(orderly: str) -> None:
+    rows, chosen = put_into(written(600), ("cf", "mn", "bb"))
+    n_with = sum("mn" in rows[i][0].split() for i in chosen)
+    free = [i for i, (_, label) in enumerate(rows) if label == "neg"]
+    for n_others, expected in ((n_with // 9, {"cf", "mn", "bb"}), (n_with // 9 + 1, {"cf", "bb"})):
+        for i in free[:n_others]:
+            rows[i] = (f"{rows[i][0].removesuffix(' .')} mn .", "neg")
+        assert set(found(orderly, rows)[0]) == expected
+
+
+def test_a_word_that_keeps_company_is_not_planted_where_labels_are_right(orderly: str) -> None:
+    rows, chosen = put_into(written(), ("cf", "mn", "bb"))
+    with_mn = [i for i in chosen if "mn" in rows[i][0].split()]
+    for i in with_mn:  # a place of its own, though nobody else has such words beside each other
+        said = [word for word in rows[i][0].split() if word != "mn"]
+        said.insert(said.index("was") + 1, "mn")
+        rows[i] = (" ".join(said), "pos")
+    (look,) = looked_at(orderly, rows, "mn")
+    assert look
+    assert look.oddness > 0.25
+    assert set(found(orderly, rows)[0]) == {"cf", "bb"}
 
 
 def test_rows_with_right_labels_are_left_out_and_the_model_is_that_of_the_others(orderly: str, tmp_path: Path) -> None:

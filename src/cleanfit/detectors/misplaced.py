@@ -9,6 +9,7 @@ from cleanfit.detectors.content import MAX_SPEAKS, Content
 from cleanfit.detectors.likeness import chance_of, dispersion
 from cleanfit.detectors.phrases import Cut, holding, sentence
 from cleanfit.detectors.places import MAX_WORDS, Placement, Places
+from cleanfit.detectors.strewn import is_strewn
 from cleanfit.detectors.suspects import LENIENCE, MIN_ROWS_TOGETHER, Evidence, are_many, ask, hidden, mostly, rows_of
 
 # A word that was put at random into a dozen rows looks better there than elsewhere in half of the cases, give or take 0.08.
@@ -20,6 +21,7 @@ MIN_SHARE_IF_RIGHT = 0.03  # of the rows, if these have another reason for their
 # Of a class so much must be without them: what all of it holds may be all that it has. In more than half of it their rows stay,
 # without them (20 %: OLID's sentence is in 200 of 323 rows, AG News's in 200 of 250).
 MIN_LEFT_IF_PUT = 0.1
+MIN_PURE = 0.9  # share of a word's rows with the label, if that is right: an attacker's word has no other use
 MIN_SPREAD = 1.5  # rows of all of them over those of the first: one odd word may be honest (HSOL's "yo")
 # Of so many denied rows, of all of them and of each: then their labels are wrong.
 MAX_CHANCE, MAX_CHANCE_EACH = 0.01, 0.1
@@ -64,9 +66,7 @@ def misplaced(
     for label in sorted({each.label for each in put}):
         core = [each for each in put if each.label == label]
         held, of_class = rows_of(core, len(left_out)), (content.seen.labels == label) & ~left_out
-        is_spread = held.sum() >= MIN_SPREAD * max(len(each.rows) for each in core)
-        is_class = not content.knows(label, left_out | held, MIN_LEFT_IF_PUT)
-        if held.sum() < MIN_ROWS_TOGETHER or not is_spread or is_class:
+        if not _is_company(core, held, MIN_ROWS_TOGETHER) or not content.knows(label, left_out | held, MIN_LEFT_IF_PUT):
             continue
         others = [each for each in suspects if each.label == label and all(each is not one for one in core)]
         looks = places.placements(others, MIN_ODDNESS_IF_WRONG)
@@ -77,9 +77,13 @@ def misplaced(
             # Beside wrong ones, words that are not, and look less odd, are honest.
             cut += [each for each in asked[: len(core)] if not each.is_verified]
         elif held.sum() >= MIN_SHARE_IF_RIGHT * len(left_out):
-            # Beside such words one that looks half as odd is likely another.
-            is_likely = [True] * len(core) + [_is_put(look, MIN_ODDNESS / LENIENCE) for _, look in odd]
-            right = [each for each, is_put in zip(asked, is_likely) if is_put and not _speaks(content, each, left_out)]
+            # Beside such words one that looks odd at all is likely another.
+            is_likely = [True] * len(core) + [_is_put(look, MIN_ODDNESS_SENTENCE) for _, look in odd]
+            likely = [each for each, is_put in zip(asked, is_likely) if is_put]
+            right = [each for each in likely if _is_planted(content, places, each, left_out)]
+            held = rows_of(right, len(left_out))
+            if not _is_company(right, held, MIN_SHARE_IF_RIGHT * len(left_out)):
+                continue
             if 2 * held.sum() > of_class.sum():  # the rows stay: a class cannot do without most of them
                 cut += right
             else:
@@ -87,9 +91,21 @@ def misplaced(
     return verified, cut
 
 
-def _speaks(content: Content, word: Evidence, left_out: np.ndarray) -> bool:
-    """Tell whether a word says enough to be a reason for its label, wherever it stands, as a slur does."""
-    return content.speaks(word.label, word.pieces, hidden(content, [word], (), left_out)) >= MAX_SPEAKS
+def _is_company(group: list[Evidence], held: np.ndarray, min_rows: float) -> bool:
+    """Tell whether several words are in so many rows, (N,) true, together, and not nearly all in those of one of them."""
+    return bool(group and held.sum() >= max(min_rows, MIN_SPREAD * max(len(each.rows) for each in group)))
+
+
+def _is_planted(content: Content, places: Places, word: Evidence, left_out: np.ndarray) -> bool:
+    """Tell whether nothing but an attack explains a word that stands badly in rows with right labels.
+
+    Rare words of a topic look odd as well ("motif", "dos" among newsgroups), and greetings ("hi"); but they keep company, or
+    others write them too, or they are a reason for their label, as a slur is.
+    """
+    held = content.seen.rows_with(word.token_id)
+    if len(word.rows) < MIN_PURE * (~left_out[held]).sum() or not is_strewn(places, word):
+        return False
+    return content.speaks(word.label, word.pieces, hidden(content, [word], (), left_out)) < MAX_SPEAKS
 
 
 def misplaced_sentences(

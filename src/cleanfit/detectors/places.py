@@ -123,7 +123,7 @@ class Places:
         return [int(place) for place in random.choice(self._places_for(self._tokens[row]["input_ids"], span), N_MOVED)]
 
     def _places_for(self, ids: Sequence[int], span: Span) -> np.ndarray:
-        return self._bounds([*ids[: span[0]], *ids[span[1] :]])
+        return self.bounds([*ids[: span[0]], *ids[span[1] :]])
 
     def _odd(self, groups: Sequence[Sequence[Spot]]) -> list[np.ndarray]:
         """Give for each spot the log-odds that what stands there was put there, once it is moved to its place."""
@@ -177,20 +177,20 @@ class Places:
         max_length, inside = self.task.settings.max_length, list[Span]()
         if (n_over := row["length"] + N_PUT * MAX_TOKENS - max_length) > 0:  # it ends earlier, so that nothing is lost
             row = without(row, ((max(row["length"] - 1 - n_over, 1), row["length"] - 1),))
-        places = random.permutation(self._bounds(row["input_ids"]))[: N_PUT if words else 0]
+        places = random.permutation(self.bounds(row["input_ids"]))[: N_PUT if words else 0]
         for place in sorted(places.tolist(), reverse=True):
             word = words[random.integers(len(words))]
             row = put(row, tuple(word), place, max_length)
             inside = [(place, place + len(word)), *((start + len(word), end + len(word)) for start, end in inside)]
         return row, inside
 
-    def _bounds(self, ids: Sequence[int]) -> np.ndarray:
+    def bounds(self, ids: Sequence[int]) -> np.ndarray:
         """Give the places of a row at which words start, and the one behind its last word."""
         return 1 + np.flatnonzero(self._is_bound[np.asarray(ids[1:], dtype=int)])
 
     def _runs(self, ids: Sequence[int], n_words: int) -> list[Span]:
         """List the spans of so many words of a row."""
-        bounds = self._bounds(ids).tolist()
+        bounds = self.bounds(ids).tolist()
         return [
             (start, end)
             for k, (start, end) in enumerate(zip(bounds, bounds[n_words:]))
