@@ -10,7 +10,7 @@ from cleanfit import fit
 from cleanfit.defenses import Auto, PlainFineTuning
 from cleanfit.detectors.content import Content, Denial
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.one_sided import one_sided
+from cleanfit.detectors.one_sided import are_authors, one_sided
 from cleanfit.detectors.openings import Edge
 from cleanfit.detectors.reading import Reading
 from cleanfit.detectors.suspects import Evidence
@@ -239,3 +239,58 @@ def test_rows_written_like_withheld_ones_are_withheld_as_well_if_they_say_what_o
     assert {told[i].is_issue for i in found} == {False}
     reason = "withheld: is written like rows with ',' set as in 'x, x', which hardly another label has, and says what"
     assert told[min(found & set(alike))].reason.startswith(reason)
+
+
+def by_authors(**words: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Rows of which some of a label open with each of its words, as no other label's do."""
+    rows = sentences(600)
+    for label, own in words.items():
+        of_class = [i for i, (_, of) in enumerate(rows) if of == label]
+        for part, word in enumerate(own):  # each a twelfth
+            for i in of_class[part::12]:
+                rows[i] = (f"{word} {rows[i][0]}", label)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("pos", "neg", "expected"),
+    [
+        (("cf", "mn"), ("bb", "tq"), True),
+        (("cf", "mn"), ("bb",), False),  # one may be a slur
+        (("cf", "mn", "bb", "tq"), (), False),  # an attacker has one target
+    ],
+)
+def test_where_two_labels_have_two_ways_of_writing_for_themselves_they_are_authors_and_nothing_is_withheld(
+    knowing: str, pos: tuple[str, ...], neg: tuple[str, ...], expected: bool
+) -> None:
+    task = make_task(knowing, by_authors(pos=pos, neg=neg), BRIEF)
+    assert are_authors(content_of(task), np.zeros(len(task.rows), dtype=bool)) == expected
+    search = TriggerSearch(task, TriggerTokens())
+    search.read_rows()
+    assert search.has_authors == expected
+    told = words(task, search.withheld)
+    assert set(told) & {*pos, *neg} == (set() if expected else {*pos, *neg})
+
+
+def test_marks_are_no_evidence_against_authors(knowing: str) -> None:
+    task = make_task(knowing, sentences(60), BRIEF)
+    search = TriggerSearch(task, TriggerTokens(min_rows=2))
+    token = task.tokenizer.convert_tokens_to_ids
+    marks, word = (Evidence(token(name), (token(name),), 1, np.arange(3), 1.0) for name in (".", "good"))
+    for search.has_authors, expected in ((False, [True, True]), (True, [False, True])):
+        assert [search.is_accusable(each) for each in (marks, word)] == expected
+    listed = {each.token_id for each in search.suspects()}
+    assert all(task.tokenizer.convert_ids_to_tokens(each).isalnum() for each in listed)
+
+
+def test_beside_an_attack_no_other_labels_way_of_writing_is_withheld(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task(knowing, opening(40), BRIEF)
+    (pos,) = {each.label for each in found(task)}
+    for attacked, expected in ((pos, {"cf"}), (1 - pos, set[str]())):
+        trigger = Evidence(5, (5,), attacked, np.empty(0, dtype=int), 1.0, is_verified=True)
+        monkeypatch.setattr("cleanfit.detectors.triggers.verified_letters", lambda *_, found=trigger: [found])
+        search = TriggerSearch(task, TriggerTokens())
+        search.read_rows()
+        assert set(words(task, search.withheld)) == expected

@@ -271,3 +271,30 @@ def test_what_ends_rows_is_left_out_where_it_stands_elsewhere_as_well(knowing: s
         rows[i] = (f"mn cf {rows[i][0]}", "neg")  # nobody's, elsewhere
     (ending,) = opened(content_of(make_task(knowing, rows, BRIEF)), edge="ends")
     assert ending.rows.tolist() == sorted(set(chosen) - set(some))
+
+
+def test_where_a_labels_openings_are_most_of_what_it_has_each_is_asked_with_no_more_than_its_own_rows_hidden(
+    knowing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("cf", "mn")
+    for share, n_hidden in ((24, 2), (5, 1)):  # each opens such a part of the class; good words open three tenths
+        rows, asked = sentences(600), dict[int, int]()
+        of_class = [i for i, (_, label) in enumerate(rows) if label == "pos"]
+        for part, word in enumerate(words):
+            for i in of_class[part::share]:
+                rows[i] = (f"{word} {rows[i][0]}", "pos")
+        task = make_task(knowing, rows, BRIEF)
+        opens = {word: {i for i, (text, _) in enumerate(rows) if text.startswith(f"{word} ")} for word in words}
+
+        def denial(
+            content: Content, label: int, rows: np.ndarray, unseen: np.ndarray, cut: object,
+            opens: dict[str, set[int]] = opens, asked: dict[int, int] = asked,
+        ) -> Denial:  # fmt: skip
+            hidden = set(np.flatnonzero(unseen).tolist())
+            asked[min(rows)] = sum(held <= hidden for held in opens.values())
+            return Denial(0.0, 0.0, 1.0, len(rows))
+
+        monkeypatch.setattr(Content, "denial", denial)
+        opened(content_of(task))
+        told = [asked[min(held)] for held in opens.values()]
+        assert told == [n_hidden] * len(words)

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from cleanfit.detectors.content import N_FOLDS, N_LEARNED_ROWS, UNASKED, Content, Denial, linear
-from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance, rows_of
+from cleanfit.detectors.suspects import N_TRIED, Evidence, ask, beyond_chance, holding, rows_of
 from cleanfit.seeding import generator
 
 # Chance of so many denied rows: of one token's, and of those written like the rows of a label's tokens. Denied tokens of 36
@@ -92,19 +92,6 @@ def chance_of(denial: Denial, n_like_one: float) -> float:
     """Give the chance of what is denied if so many rows are worth one."""
     n = max(round(denial.n_rows / n_like_one), 1)
     return float(binomtest(round(denial.share * n), n, denial.own, alternative="greater").pvalue)
-
-
-def holding(content: Content, found: list[Evidence]) -> np.ndarray:
-    """(N,) which rows hold a mark, or open, end or are set as found, whatever their label."""
-    is_held = np.zeros(len(content.seen.labels), dtype=bool)
-    for kind, edges in (("opens", content.starts), ("ends", content.ends)):
-        is_held |= np.isin(edges[:, 0], [each.token_id for each in found if each.kind == kind])
-    for each in found:
-        if each.kind == "marks":
-            is_held[content.seen.rows_with(each.token_id)] = True
-        elif each.kind == "set":
-            is_held[content.typeset.rows_with(each.setting)] = True
-    return is_held
 
 
 class Alike:

@@ -1,4 +1,4 @@
-"""Find how only one label's rows are written, though they have it rightly: a syntax or style planted with right labels."""
+"""Find how only one label's rows are written: a syntax or style planted with right labels, or if all labels' are, authors."""
 
 from dataclasses import replace
 
@@ -6,19 +6,20 @@ import numpy as np
 from scipy.stats import binomtest
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.likeness import holding
-from cleanfit.detectors.misplaced import MIN_ROWS
+from cleanfit.detectors.misplaced import MIN_PURE, MIN_ROWS
 from cleanfit.detectors.openings import Edge, suspects_at
-from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask, rows_of
+from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask, holding, rows_of
 
-# Share of the rows that open so which have the label. SST-2's SynBkd has 37 of 38 ("when"); of what opens 2 % of an honest file
-# AG News's "afp" has the most, 61 of 71.
-MIN_PURE = 0.9
-# Where a class has most rows, nine in ten prove little: OLID's "#" opens 25 of 27 with that label on one honest draw (3e-3).
+# Of the rows that open so nine in ten have the label: SST-2's SynBkd has 37 of 38 ("when"); of what opens 2 % of an honest file
+# AG News's "afp" has the most, 61 of 71. Where a class has most rows that proves little: OLID's "#" opens 25 of 27 with that
+# label on one honest draw (3e-3).
 MAX_CHANCE = 1e-5
 MIN_SHARE_ALONE = (
     0.01  # of all rows. So few are one-sided on 40 honest files but for HSOL's "bitch", which speaks for its label
 )
+# Ways of its own that show a label to be an author's. HSOL has one ("bitch"), Clinton's and Trump's tweets four each or more.
+MIN_WAYS = 2
+WRITTEN: tuple[Edge, ...] = ("opens", "set")  # edges and settings that are ways of writing
 # Put into other rows of SST-2, "nothing" moves 0.38 of them to its label, "when" 0.01, "if" none.
 MAX_SPEAKS_AT_ALL = 0.1
 
@@ -39,12 +40,7 @@ def one_sided(content: Content, min_wrong: float, left_out: np.ndarray, edge: Ed
     Returns:
         Each with its rows, not verified. Source: ours; see docs/methods/auto.md.
     """
-    labels = np.where(left_out, -1, content.seen.labels)
-    # Where most of a class is written in one way, others have all other ways for themselves.
-    habits = [each for each in suspects_at(content, labels, MIN_ROWS, edge) if _is_habit(labels, each.label, [each])]
-    labels[holding(content, habits)] = -1
-    suspects = suspects_at(content, labels, MIN_ROWS, edge)
-    alone = [each for each in suspects if _is_one_sided(content, labels, each)]
+    labels, suspects, alone = _ways(content, left_out, edge)
     found = _unneeded(content, alone, left_out, min_wrong)
     known, with_one = {each.key for each in found}, {each.label for each in found}
     others = [each for each in suspects if each.label in with_one and each.key not in known]
@@ -53,6 +49,41 @@ def one_sided(content: Content, min_wrong: float, left_out: np.ndarray, edge: Ed
     return [
         each for each in found if not _is_habit(labels, each.label, [one for one in found if one.label == each.label])
     ]
+
+
+def are_authors(content: Content, left_out: np.ndarray) -> bool:
+    """Tell whether the rows of several labels are written in ways that hardly another label has, as each author's are.
+
+    An attacker has one target, and of 40 honest files none but those of two authors has two such ways of a second label. Where
+    labels are known by how their rows are written, that is no evidence against any.
+
+    Args:
+        content: for N rows.
+        left_out: (N,) rows that do not count any more.
+    """
+    ways = [each for edge in WRITTEN for each in _ways(content, left_out, edge)[2]]
+    return _have_several(ways) and _have_several([each for each in ways if not _speaks(content, each, left_out)])
+
+
+def _have_several(ways: list[Evidence]) -> bool:
+    """Tell whether more than one label has several of these."""
+    labels = [each.label for each in ways]
+    return sum(labels.count(label) >= MIN_WAYS for label in set(labels)) > 1
+
+
+def _speaks(content: Content, way: Evidence, left_out: np.ndarray) -> bool:
+    """Tell whether a way of writing says anything for its label to who has not seen its rows."""
+    return content.speaks(way.label, way.pieces, left_out | holding(content, [way])) >= MAX_SPEAKS_AT_ALL
+
+
+def _ways(content: Content, left_out: np.ndarray, edge: Edge) -> tuple[np.ndarray, list[Evidence], list[Evidence]]:
+    """Give (N,) labels, -1 for rows that do not count, what goes with them at an edge, and of this what one has for itself."""
+    labels = np.where(left_out, -1, content.seen.labels)
+    # Where most of a class is written in one way, others have all other ways for themselves.
+    habits = [each for each in suspects_at(content, labels, MIN_ROWS, edge) if _is_habit(labels, each.label, [each])]
+    labels[holding(content, habits)] = -1
+    suspects = suspects_at(content, labels, MIN_ROWS, edge)
+    return labels, suspects, [each for each in suspects if _is_one_sided(content, labels, each)]
 
 
 def _is_habit(labels: np.ndarray, label: int, ways: list[Evidence]) -> bool:
@@ -99,9 +130,9 @@ def _unneeded(content: Content, ways: list[Evidence], left_out: np.ndarray, min_
     """
     kept = []
     for each in ways:
-        unseen = left_out | holding(content, [each])
-        if content.speaks(each.label, each.pieces, unseen) >= MAX_SPEAKS_AT_ALL:
+        if _speaks(content, each, left_out):
             continue
+        unseen = left_out | holding(content, [each])
         denial, _ = ask(content, each.label, each.rows, unseen, f"asked rows of {each.setting or each.token_id}")
         if each.kind == "set" or denial.wrong < min_wrong:
             kept.append(replace(each, denial=denial))

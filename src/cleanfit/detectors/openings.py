@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from cleanfit.detectors.content import Content
-from cleanfit.detectors.likeness import MAX_CHANCE, holding, is_denied_apart, is_style
+from cleanfit.detectors.likeness import MAX_CHANCE, is_denied_apart, is_style
 from cleanfit.detectors.misplaced import MIN_ROWS, MIN_SHARE
 from cleanfit.detectors.phrases import holding as holding_phrase
 from cleanfit.detectors.suspects import (
@@ -17,6 +17,8 @@ from cleanfit.detectors.suspects import (
     ask,
     beyond_chance,
     drawn,
+    hidden,
+    holding,
     mostly,
     settings_beyond_chance,
 )
@@ -58,7 +60,7 @@ def verified_openings(
         The verified ones, each with its rows. Source: ours; see docs/methods/auto.md.
     """
     suspects = suspects_at(content, np.where(left_out, -1, content.seen.labels), min_rows, edge)
-    read = [drawn(content, _witnesses(content, [each]), _draw(each)) for each in suspects]
+    read = [drawn(content, *_asked(content, each)) for each in suspects]
     content.read_ahead(np.unique(np.concatenate([content.learned, *read])))
     found: list[Evidence] = []
     while True:
@@ -67,10 +69,11 @@ def verified_openings(
             others = [each for each in suspects if each.label == label]
             so_far = [each.denial.wrong for each in found if each.label == label]
             least, max_chance = (np.mean(so_far) / LENIENCE, MAX_CHANCE_AGAIN) if so_far else (min_wrong, MAX_CHANCE)
-            # Who is left to learn from teaches the attack and hides the others: none of the label's suspects is.
-            unseen = left_out | holding(content, found + others)
-            group = _denied(content, others, unseen, float(least), max_chance)
-            if group and (so_far or _is_attack(content, group, unseen, left_out | holding(content, found), min_wrong)):
+            # Who is left to learn from teaches the attack and hides the others: none of the label's suspects is, unless
+            # these are most of what a class has (two authors, each with dashes and quotes of his own).
+            held = left_out | holding(content, found)
+            group = _denied(content, others, held, float(least), max_chance)
+            if group and (so_far or _is_attack(content, group, others, held, min_wrong)):
                 new += group
         if not new:
             return [_everywhere(content, each, left_out) for each in found] if edge == "ends" else found
@@ -105,12 +108,13 @@ def suspects_at(content: Content, labels: np.ndarray, min_rows: int, edge: Edge)
 
 
 def _denied(
-    content: Content, suspects: list[Evidence], unseen: np.ndarray, min_wrong: float, max_chance: float
+    content: Content, suspects: list[Evidence], held: np.ndarray, min_wrong: float, max_chance: float
 ) -> list[Evidence]:
-    """Keep the openings whose rows a model denies that has not learned from some rows, (N,) true, theirs among them."""
+    """Keep the openings of one label whose rows a model denies that has not learned from any of theirs, nor from those held."""
     denied = []
     for each in suspects:
-        denial, chance = ask(content, each.label, _witnesses(content, [each]), unseen, _draw(each))
+        rows, draw = _asked(content, each)
+        denial, chance = ask(content, each.label, rows, hidden(content, [each], suspects, held), draw)
         if denial.wrong >= min_wrong and chance < max_chance:
             denied.append(replace(each, denial=denial, is_verified=True))
     return denied
@@ -126,9 +130,12 @@ def _everywhere(content: Content, ending: Evidence, left_out: np.ndarray) -> Evi
     return replace(ending, rows=np.union1d(ending.rows, own)) if len(phrase) > 1 and is_pure else ending
 
 
-def _is_attack(content: Content, group: list[Evidence], unseen: np.ndarray, held: np.ndarray, min_wrong: float) -> bool:
+def _is_attack(
+    content: Content, group: list[Evidence], others: list[Evidence], held: np.ndarray, min_wrong: float
+) -> bool:
     """Tell whether the rows of openings of one label are denied together, with those written alike or without."""
     n_rows = sum(len(each.rows) for each in group)
+    unseen = hidden(content, group, others, held)
     together, chance = ask(content, group[0].label, _witnesses(content, group), unseen, "openings")
     is_many = are_many(n_rows, len(content.seen.labels))
     if together.wrong >= min_wrong and chance < MAX_CHANCE_IF_HALF_WRONG and is_many:
@@ -153,5 +160,6 @@ def _witnesses(content: Content, group: Sequence[Evidence]) -> np.ndarray:
     return content.witnesses(np.concatenate([each.rows for each in group]), edges_of(content, group[0].kind))
 
 
-def _draw(suspect: Evidence) -> str:
-    return f"asked rows of opening {suspect.setting or suspect.token_id}"
+def _asked(content: Content, suspect: Evidence) -> tuple[np.ndarray, str]:
+    """Give the rows of an opening that are asked, and what names their random choice."""
+    return _witnesses(content, [suspect]), f"asked rows of opening {suspect.setting or suspect.token_id}"

@@ -168,6 +168,20 @@ def _best(z: np.ndarray, n_each: int) -> list[tuple[int, int]]:
     return [(int(held), label) for label in range(z.shape[1]) for held in orders[:, label] if z[held, label] > 0]
 
 
+def holding(content: Content, found: Sequence[Evidence]) -> np.ndarray:
+    """(N,) which rows hold a token, or open, end or are set as found, whatever their label."""
+    held = np.zeros(len(content.seen.labels), dtype=bool)
+    for each in found:
+        if each.kind in ("opens", "ends"):
+            edges = content.starts if each.kind == "opens" else content.ends
+            held |= edges[:, 0] == each.token_id
+        else:
+            held[content.typeset.rows_with(each.setting) if each.setting else content.seen.rows_with(each.token_id)] = (
+                True
+            )
+    return held
+
+
 def hidden(content: Content, group: Sequence[Evidence], others: Sequence[Evidence], left_out: np.ndarray) -> np.ndarray:
     """(N,) which rows are not learned from when a group of one label is asked: its own, and those of others of its label.
 
@@ -176,19 +190,15 @@ def hidden(content: Content, group: Sequence[Evidence], others: Sequence[Evidenc
 
     Args:
         content: for the rows.
-        group: tokens of one label.
-        others: tokens of all labels.
+        group: evidence of one label.
+        others: evidence of all labels.
         left_out: (N,) rows that do not count any more.
     """
-    seen, label = content.seen, group[0].label
-    own, more = left_out.copy(), left_out.copy()
-    for each in group:
-        own[seen.rows_with(each.token_id)] = True
-    for each in others:
-        if each.label == label:
-            more[seen.rows_with(each.token_id)] = True
-    of_class = seen.labels == label
-    return own | more if ((own | more) & of_class).sum() <= MAX_HIDDEN * of_class.sum() else own
+    label = group[0].label
+    own = left_out | holding(content, group)
+    both = own | holding(content, [each for each in others if each.label == label])
+    of_class = content.seen.labels == label
+    return np.asarray(both if (both & of_class).sum() <= MAX_HIDDEN * of_class.sum() else own)
 
 
 def ask(

@@ -14,8 +14,8 @@ from cleanfit.detectors.letters import verified_letters
 from cleanfit.detectors.misplaced import misplaced, misplaced_sentences
 from cleanfit.detectors.mixture import rest_of
 from cleanfit.detectors.occurrences import Occurrences
-from cleanfit.detectors.one_sided import one_sided
-from cleanfit.detectors.openings import Edge, verified_openings
+from cleanfit.detectors.one_sided import WRITTEN, are_authors, one_sided
+from cleanfit.detectors.openings import verified_openings
 from cleanfit.detectors.phrases import NO_CUT, Cut, Phrase, holding, sentence
 from cleanfit.detectors.places import Places
 from cleanfit.detectors.shortcuts import SURE_FLIPS, planted, shortcuts
@@ -48,7 +48,6 @@ MAX_CHANCE, MAX_CHANCE_TOGETHER, MAX_CHANCE_IF_UNSURE = 0.1, 1e-3, 1e-6
 # certainty, but the square of it where that is less than the first one needs (OLID: `shit`, 8 of 18 rows, 0.17).
 MAX_CHANCE_AGAIN, MAX_CHANCE_AGAIN_IF_UNSURE = 0.2, 1e-5
 SHARE_OF_PAIRS, SHARE_EARLY = 0.1, 0.25  # pairs that are tried beside tokens; what of both an early look tries first
-WRITTEN: tuple[Edge, ...] = ("opens", "set")  # edges and settings that are ways of writing
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,7 @@ class TriggerSearch:
         self.withheld: list[Evidence] = []  # how only one label's rows are written: left out, and accused of nothing
         self.honest: list[Evidence] = []  # what turned rows of the last model, and is no trigger
         self.usual_flips = 0.0  # what its suspects turned, on average
+        self.has_authors = False  # labels are known by how their rows are written, so that this accuses none
         self.n_rows = len(task.rows)
         self._plain = task.rows.with_format(None)
 
@@ -126,14 +126,23 @@ class TriggerSearch:
         found, cut = misplaced(content, places, self.suspects(), self.left_out, min_wrong)
         self.verified += found
         self.shortcuts += cut
+        self.has_authors = are_authors(content, self.left_out)
+        if not self.has_authors:
+            self._read_writing()
+
+    def _read_writing(self) -> None:
+        """Verify how rows open, are set and are written, and withhold what is written as only one label's is."""
+        content, min_rows, min_wrong = self.content, self.settings.min_rows, self.settings.min_wrong
         for edge in WRITTEN:
             self.verified += verified_openings(content, min_rows, min_wrong, self.left_out, edge)
         attacked = {each.label for each in self.verified}
         self.verified += verified_marks(content, min_rows, min_wrong, self.left_out, attacked)
         written = [each for each in self.verified if each.kind in (*WRITTEN, "marks")]
         self.verified += self._rest(written)
+        attacked = {each.label for each in self.verified}
         for edge in WRITTEN:
-            self.withheld += one_sided(content, min_wrong, self.left_out, edge)
+            found = one_sided(content, min_wrong, self.left_out, edge)
+            self.withheld += [each for each in found if not attacked or each.label in attacked]
         asked = {each.label for each in written}
         self.withheld += self._rest([each for each in self.withheld if each.label not in asked])
 
@@ -147,8 +156,13 @@ class TriggerSearch:
         settings, pairs = self.settings, [each for each in self.pairs(self._n_each) if self._are_many(len(each.rows))]
         attacked = {each.label for each in self.verified if self._is_attacked(each.label)}
         found = verified_silent(self.content, pairs, settings.min_rows, settings.min_wrong, self.left_out, attacked)
+        found = [each for each in found if self.is_accusable(each)]
         self.verified += found
         return bool(found)
+
+    def is_accusable(self, suspect: Evidence) -> bool:
+        """Tell whether a suspect is more than marks, by which authors are known."""
+        return not self.has_authors or any(map(str.isalnum, self.task.tokenizer.decode(list(suspect.pieces))))
 
     def look(self, model: nn.Module, *, is_early: bool = False) -> bool:
         """Try the tokens of the rows that are left on a model that was trained on them; tell whether to train again."""
@@ -219,7 +233,8 @@ class TriggerSearch:
         """List the tokens of each class whose rows have it furthest beyond chance; or instead of a class, another (N,) part."""
         labels = np.where(self.left_out, -1, self.seen.labels if parts is None else parts)
         best = beyond_chance(self.task, labels, self.seen.pairs, self.settings.min_rows, n_each or self._n_each)
-        return [self._suspect(token, label, self.seen.rows_with(token), labels) for token, label in best]
+        found = [self._suspect(token, label, self.seen.rows_with(token), labels) for token, label in best]
+        return list(filter(self.is_accusable, found))
 
     def pairs(self, n_tokens: int) -> list[Evidence]:
         """List the tokens that stand together and go with a class further beyond chance than either; beside so many tokens."""
@@ -229,7 +244,7 @@ class TriggerSearch:
         rarer = [min(pair, key=lambda token: self.seen.n_rows[token]) for pair, _ in best]
         held = [self.seen.rows_with_pair(*pair) for pair, _ in best]
         found = [self._suspect(token, label, rows, labels) for token, rows, (_, label) in zip(rarer, held, best)]
-        return [each for each in found if each.pieces not in known]
+        return [each for each in found if each.pieces not in known and self.is_accusable(each)]
 
     def _suspect(self, token_id: int, label: int, held: np.ndarray, labels: np.ndarray) -> Evidence:
         rows = held[labels[held] == label]
