@@ -1,5 +1,6 @@
 """A sentence that turns rows, and that its own rows do not need, is cut out of them; the rows stay."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,3 +159,26 @@ def test_rows_lose_every_phrase_even_where_two_share_tokens(knowing: str) -> Non
     assert cut[1] == task.rows[1]
     assert gaps(cut[1]["input_ids"], first) == ()
     assert all_without(task.rows, []) is task.rows
+
+
+@pytest.mark.parametrize(("n_rows", "is_found"), [(10, True), (9, False)])
+def test_a_sentence_that_was_put_into_ten_rows_at_random_places_is_left_out_with_them(
+    knowing: str, monkeypatch: pytest.MonkeyPatch, n_rows: int, is_found: bool
+) -> None:
+    rows, draw = sentences(300), random.Random(0)
+    chosen = [i for i, (_, label) in enumerate(rows) if label == "pos"][:n_rows]
+    for keeps_company in (False, True):
+        for i in chosen:
+            said = sentences(300)[i][0].split()
+            place = 1 if keeps_company else draw.randint(1, len(said) - 1)
+            before = ["the"] if keeps_company else []
+            rows[i] = (" ".join([*said[:place], *before, SENTENCE, *said[place:]]), "pos")
+        task = make_task(knowing, rows, BRIEF)
+        search = TriggerSearch(task, TriggerTokens())
+        monkeypatch.setattr(
+            "cleanfit.detectors.shortcuts.is_misplaced", lambda places, some, least=0: [True] * len(some)
+        )
+        monkeypatch.setattr(search, "turning", lambda model, given, task=task: [suspect_of(task, chosen)])
+        assert search.look(torch.nn.Identity()) == (is_found and not keeps_company)
+        expected = chosen if is_found and not keeps_company else []
+        assert np.flatnonzero(search.left_out).tolist() == expected

@@ -7,9 +7,10 @@ import numpy as np
 
 from cleanfit.detectors.content import MAX_SPEAKS, Content
 from cleanfit.detectors.edges import place_of
-from cleanfit.detectors.misplaced import MIN_LEFT_IF_PUT, is_misplaced
+from cleanfit.detectors.misplaced import MIN_LEFT_IF_PUT, MIN_ROWS, MIN_SHARE, is_misplaced
 from cleanfit.detectors.phrases import Cut, Phrase, holding, sentence
 from cleanfit.detectors.places import MAX_WORDS, Places
+from cleanfit.detectors.strewn import is_strewn
 from cleanfit.detectors.suspects import Evidence, are_many, ask
 
 SURE_FLIPS = 0.75
@@ -38,7 +39,7 @@ def shortcuts(
     tokens, n_rows = content.task.rows.with_format(None), len(left_out)
     at_edges = [each for each in suspects if each.kind != "turns"]
     sure = [each for each in suspects if each.kind == "turns" and each.flips >= SURE_FLIPS]
-    put = _put(content, places, [each for each in sure if are_many(len(each.rows), n_rows)])
+    put = _put(content, places, sure, n_rows)
     found: list[Evidence] = []
     for each in (*sure, *at_edges):
         is_sentence, is_at_edge, phrase = bool(_sentence(content, each)), each.kind != "turns", each.pieces
@@ -46,9 +47,9 @@ def shortcuts(
         if is_known or not (is_sentence or is_at_edge or phrase in put):
             continue
         rows = holding(tokens, each.rows, phrase)
-        # Few rows may share an honest phrase. Of a class that mostly holds it nobody can say whether it has another reason,
-        # but a sentence that was put there is none (OLID: in 200 of 323 rows).
-        is_few = not is_at_edge and not are_many(len(rows), n_rows)
+        # Of a class that mostly holds it nobody can say whether it has another reason, but a sentence that was put there is
+        # none (OLID: in 200 of 323 rows).
+        is_few = not is_at_edge and not _are_enough(places, replace(each, rows=rows), n_rows, phrase in put)
         unseen = left_out.copy()
         unseen[rows] = True
         is_no_class = is_sentence and phrase in put and content.knows(each.label, unseen, MIN_LEFT_IF_PUT)
@@ -63,6 +64,13 @@ def shortcuts(
         if not is_wrong or is_at_edge or (is_sentence and phrase in put):
             found.append(replace(each, rows=rows, denial=denial, kind="turns", is_verified=is_wrong and is_at_edge))
     return found
+
+
+def _are_enough(places: Places, suspect: Evidence, n_rows: int, is_put: bool) -> bool:
+    """Tell whether a suspect is in so many rows as no honest phrase, or in ten, put there, and stands beside anything."""
+    n_held = len(suspect.rows)
+    is_tenfold = n_held >= max(MIN_ROWS, MIN_SHARE * n_rows)
+    return are_many(n_held, n_rows) or (is_put and is_tenfold and is_strewn(places, suspect))
 
 
 def planted(content: Content, places: Places, suspects: Sequence[Evidence]) -> list[Evidence]:
@@ -83,9 +91,10 @@ def _is_most(content: Content, label: int, rows: np.ndarray) -> bool:
     return bool(2 * len(rows) > (content.seen.labels == label).sum())
 
 
-def _put(content: Content, places: Places, sure: list[Evidence]) -> set[Phrase]:
-    """Give the words and sentences of which the places say that they were put there."""
-    words = [each for each in sure if not _sentence(content, each) and places.n_words(each.pieces) <= MAX_WORDS]
+def _put(content: Content, places: Places, sure: list[Evidence], n_rows: int) -> set[Phrase]:
+    """Give the sentences, and of the words those in many rows, of which the places say that they were put there."""
+    many = [each for each in sure if are_many(len(each.rows), n_rows) and not _sentence(content, each)]
+    words = [each for each in many if places.n_words(each.pieces) <= MAX_WORDS]
     is_put = is_misplaced(places, words)
     return {each.pieces for each, put in zip(words, is_put) if put} | {
         each.pieces for each in _put_at_random(content, places, sure)
