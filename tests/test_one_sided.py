@@ -272,6 +272,14 @@ def test_where_two_labels_have_two_ways_of_writing_for_themselves_they_are_autho
     assert set(told) & {*pos, *neg} == (set() if expected else {*pos, *neg})
 
 
+def test_a_scan_says_that_it_held_no_writing_against_authors(knowing: str) -> None:
+    rows = by_authors(pos=("cf", "mn"), neg=("bb", "tq"))
+    for given, expected in ((rows, True), (opening(40), False)):
+        told = Reading().score(make_task(knowing, given, BRIEF))
+        assert ("written in ways of their own, so that none was held against a row" in told.verdict) == expected
+        assert not told.suspicious
+
+
 def test_marks_are_no_evidence_against_authors(knowing: str) -> None:
     task = make_task(knowing, sentences(60), BRIEF)
     search = TriggerSearch(task, TriggerTokens(min_rows=2))

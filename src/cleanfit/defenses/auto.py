@@ -11,7 +11,7 @@ from cleanfit.capacity import Restricted
 from cleanfit.defenses.base import Defended, tune
 from cleanfit.defenses.moderate_fitting import ModerateFitting
 from cleanfit.detectors.phrases import all_without
-from cleanfit.detectors.telling import UNSEEN, WITHHELD_BECAUSE, describe, rows_told, told_one
+from cleanfit.detectors.telling import WITHHELD_BECAUSE, describe, rows_told, told_one, unseen
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.results import Findings, Needs, write_json
 from cleanfit.settings import check
@@ -103,13 +103,16 @@ def told(search: TriggerSearch) -> str:
     shown = "; ".join(told_one(task, each) for each in search.honest[:MAX_TOLD])
     honest = shown + (f"; and {n_more} more" if n_more > 0 else "")
     if not (verified or cut or withheld or honest):
-        return f"No token turned rows of other labels, and no opening or mark stood out: none was taken for a trigger. {UNSEEN}"
+        nothing = (
+            "No token turned rows of other labels, and no opening or mark stood out: none was taken for a trigger."
+        )
+        return f"{nothing} {unseen(search)}"
     parts = [
         f"Verified triggers, whose rows were left out: {verified}." if verified else "No trigger token was verified.",
         f"Cut out of rows that were kept, since it is no reason for their label: {cut}." if cut else "",
         f"Left out {WITHHELD_BECAUSE}: {withheld}." if withheld else "",
         f"Left alone, since their rows prove nothing against them: {honest}." if honest else "",
-        f"The average suspect turned {search.usual_flips:.0%} of other rows in the end. {UNSEEN}",
+        f"The average suspect turned {search.usual_flips:.0%} of other rows in the end. {unseen(search)}",
     ]
     return " ".join(filter(None, parts))
 

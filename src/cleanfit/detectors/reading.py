@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cleanfit.detectors.telling import UNSEEN, WITHHELD_BECAUSE, describe, rows_told, told_one
+from cleanfit.detectors.telling import WITHHELD_BECAUSE, describe, rows_told, told_one, unseen
 from cleanfit.detectors.triggers import TriggerSearch, TriggerTokens
 from cleanfit.results import Findings
 from cleanfit.settings import check
@@ -53,4 +53,4 @@ class Reading:
         if withheld := "; ".join(told_one(task, each) for each in search.withheld):
             verdict += f" Left out by `cleanfit fit` {WITHHELD_BECAUSE}: {withheld}."
         tokens, rows = describe(search), rows_told(task, search.verified)
-        return Findings(self.name, tokens, rows, verdict=f"{verdict} {UNTRAINED} {UNSEEN}")
+        return Findings(self.name, tokens, rows, verdict=f"{verdict} {UNTRAINED} {unseen(search)}")

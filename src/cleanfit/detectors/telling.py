@@ -15,6 +15,12 @@ from cleanfit.task import Task
 CUT, WITHHELD = {"cut": 1.0}, {"withheld": 1.0}  # as evidence of what was done
 WITHHELD_BECAUSE = "but not accused, since hardly another label's rows are written so"
 UNSEEN = "A trigger without words, openings or marks of its own, or one in very few rows would not be seen."
+AUTHORS = "Labels are written in ways of their own, so that none was held against a row: a style or a syntax would not be seen."
+
+
+def unseen(search: TriggerSearch) -> str:
+    """Say what would not have been seen."""
+    return f"{AUTHORS} {UNSEEN}" if search.has_authors else UNSEEN
 
 
 def named(task: Task, each: Evidence) -> str:
