@@ -30,6 +30,7 @@ GRIDS = {
     "adaptive": "The attacker who knows the default",
     "edges": "Triggers that always stand first or last",
     "variants": "Other triggers at other places, other attacks, the other class",
+    "unseen": "Data sets on which no rule was made",
     "moderate_paper": "Moderate-fitting's levers, as published",
 }
 

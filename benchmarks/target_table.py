@@ -10,9 +10,12 @@ SECTIONS = {
     ("draws",): "The same drawn anew: other poisoned rows, places and seeds, on which no rule was made",
     ("edges",): "Triggers that always stand first or last",
     ("variants",): "The same of other triggers, places and attacks, with the other class as the target",
+    ("unseen",): "Data sets on which no rule was made",
 }
 LABELS = {"dirty": "wrong", "mix": "half wrong", "clean": "right"}
 MAX_LOST, MAX_MORE = 0.01, 0.03  # accuracy and attack success, against the oracle's
+
+TAKEN = ("Verified triggers", "Cut out of rows", "Left out")  # how a verdict begins to tell of what was found
 
 Who = tuple[str, str, float, str]  # data set, attack, poison rate, label mode
 
@@ -47,22 +50,54 @@ def _section(results: Path, grids: tuple[str, ...], title: str) -> str:
             "| data | attack | poisoned | labels | plain | auto | oracle | rows: precision / recall |",
             "|---|---|---|---|---|---|---|---|",
             *(text for _, text in lines),
+            *_honest(results, grids),
         ]
     )
+
+
+def _honest(results: Path, grids: tuple[str, ...]) -> list[str]:
+    """Compare plain and `auto` on the files without poison, and say what of these was taken for some."""
+    found: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+    for cell in _finished(results, grids):
+        key = cell["key"]
+        if not key["rate"] and not key["is_trusted"]:
+            found.setdefault((key["dataset"], key["seed"]), {})[key["defense"]] = cell
+    told = [(who, cells) for who, cells in sorted(found.items()) if {"plain", "auto"} <= set(cells)]
+    if not told:
+        return []
+    lines = [
+        "",
+        "Without poison:",
+        "",
+        "| data | seed | plain | auto | verified, cut out or withheld |",
+        "|---|---|---|---|---|",
+    ]
+    for (data, seed), cells in told:
+        plain, auto = (cells[name]["evaluation"]["clean_accuracy"] for name in ("plain", "auto"))
+        taken = [part for part in TAKEN if part in cells["auto"]["verdict"]]
+        lines.append(
+            f"| {data} | {seed} | {plain:.3f} | {auto:.3f} | {', '.join(map(str.lower, taken)) or 'nothing'} |"
+        )
+    return lines
 
 
 def _cells(results: Path, grids: tuple[str, ...]) -> dict[Who, dict[str, dict[str, Any]]]:
     """Collect plain, auto and oracle of each file that has all three."""
     found: dict[Who, dict[str, dict[str, Any]]] = {}
-    for path in (path for grid in grids for path in sorted((results / grid / "cells").glob("*.json"))):
-        cell = json.loads(path.read_text(encoding="utf-8"))
+    for cell in _finished(results, grids):
         key = cell["key"]
-        if cell["status"] != "done" or not key["rate"] or key["is_trusted"]:
+        if not key["rate"] or key["is_trusted"]:
             continue
         attack = (key["attack_options"] or {}).get("column") or key["attack"]
         role = "oracle" if key["is_oracle"] else key["defense"]
         found.setdefault((key["dataset"], attack, key["rate"], key["label_mode"]), {})[role] = cell
     return {who: cells for who, cells in found.items() if {"plain", "auto", "oracle"} <= set(cells)}
+
+
+def _finished(results: Path, grids: tuple[str, ...]) -> list[dict[str, Any]]:
+    paths = [path for grid in grids for path in sorted((results / grid / "cells").glob("*.json"))]
+    cells = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [cell for cell in cells if cell["status"] == "done"]
 
 
 def _counts(whole: dict[Who, dict[str, dict[str, Any]]]) -> list[str]:
