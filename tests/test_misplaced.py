@@ -177,6 +177,23 @@ def test_a_word_that_keeps_company_is_not_planted_where_labels_are_right(orderly
     assert set(found(orderly, rows)[0]) == {"cf", "bb"}
 
 
+@pytest.mark.parametrize("keeps_company", [False, True])
+def test_beside_wrong_labels_a_word_with_right_ones_is_cut_out_unless_it_keeps_company(
+    orderly: str, keeps_company: bool
+) -> None:
+    rows, _ = put_into(written(600), ("cf", "mn"), label="neg", every=5)
+    draw = random.Random(2)
+    for i in [i for i, (text, label) in enumerate(rows) if label == "pos" and not {"cf", "mn"} & set(text.split())][
+        ::10
+    ]:
+        said = rows[i][0].split()
+        said.insert(said.index("was") + 1 if keeps_company else draw.randint(0, len(said)), "bb")
+        rows[i] = (" ".join(said), "pos")
+    verified, cut = found(orderly, rows)
+    assert set(verified) == {"cf", "mn"}
+    assert set(cut) == (set() if keeps_company else {"bb"})
+
+
 def test_rows_with_right_labels_are_left_out_and_the_model_is_that_of_the_others(orderly: str, tmp_path: Path) -> None:
     rows, chosen = put_into(written(), ("cf", "mn"))
     others = [row for i, row in enumerate(rows) if i not in chosen]

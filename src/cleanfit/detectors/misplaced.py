@@ -75,7 +75,8 @@ def misplaced(
         verified += [each for each in asked if each.is_verified]
         if any(each.is_verified for each in asked):
             # Beside wrong ones, words that are not, and look less odd, are honest.
-            cut += [each for each in asked[: len(core)] if not each.is_verified]
+            right = [each for each in asked[: len(core)] if not each.is_verified]
+            cut += [each for each in right if _is_planted(content, places, each, left_out)]
         elif held.sum() >= MIN_SHARE_IF_RIGHT * len(left_out):
             # Beside such words one that looks odd at all is likely another.
             is_likely = [True] * len(core) + [_is_put(look, MIN_ODDNESS_SENTENCE) for _, look in odd]

@@ -49,7 +49,7 @@ def shortcuts(
         rows = holding(tokens, each.rows, phrase)
         # Of a class that mostly holds it nobody can say whether it has another reason, but a sentence that was put there is
         # none (OLID: in 200 of 323 rows).
-        is_few = not is_at_edge and not _are_enough(places, replace(each, rows=rows), n_rows, phrase in put)
+        is_few = not is_at_edge and not _are_enough(len(rows), n_rows, phrase in put)
         unseen = left_out.copy()
         unseen[rows] = True
         is_no_class = is_sentence and phrase in put and content.knows(each.label, unseen, MIN_LEFT_IF_PUT)
@@ -66,11 +66,9 @@ def shortcuts(
     return found
 
 
-def _are_enough(places: Places, suspect: Evidence, n_rows: int, is_put: bool) -> bool:
-    """Tell whether a suspect is in so many rows as no honest phrase, or in ten, put there, and stands beside anything."""
-    n_held = len(suspect.rows)
-    is_tenfold = n_held >= max(MIN_ROWS, MIN_SHARE * n_rows)
-    return are_many(n_held, n_rows) or (is_put and is_tenfold and is_strewn(places, suspect))
+def _are_enough(n_held: int, n_rows: int, is_put: bool) -> bool:
+    """Tell whether so many rows share no honest phrase: a fiftieth, or ten if it was put there at random."""
+    return are_many(n_held, n_rows) or (is_put and n_held >= max(MIN_ROWS, MIN_SHARE * n_rows))
 
 
 def planted(content: Content, places: Places, suspects: Sequence[Evidence]) -> list[Evidence]:
@@ -84,7 +82,8 @@ def planted(content: Content, places: Places, suspects: Sequence[Evidence]) -> l
 
 def _put_at_random(content: Content, places: Places, suspects: Sequence[Evidence]) -> list[Evidence]:
     sentences = [each for each in suspects if _sentence(content, each)]
-    return [each for each, is_put in zip(sentences, is_misplaced(places, sentences, 0.0)) if is_put]
+    is_put = is_misplaced(places, sentences, 0.0)
+    return [each for each, put in zip(sentences, is_put) if put and is_strewn(places, each)]
 
 
 def _is_most(content: Content, label: int, rows: np.ndarray) -> bool:
@@ -96,7 +95,7 @@ def _put(content: Content, places: Places, sure: list[Evidence], n_rows: int) ->
     many = [each for each in sure if are_many(len(each.rows), n_rows) and not _sentence(content, each)]
     words = [each for each in many if places.n_words(each.pieces) <= MAX_WORDS]
     is_put = is_misplaced(places, words)
-    return {each.pieces for each, put in zip(words, is_put) if put} | {
+    return {each.pieces for each, put in zip(words, is_put) if put and is_strewn(places, each)} | {
         each.pieces for each in _put_at_random(content, places, sure)
     }
 
