@@ -9,6 +9,7 @@ STEPS = {
     "sentences": "sentences out of place",
     "endings": "endings",
     "words": "words out of place",
+    "strewn": "what stands beside words with right labels",
     "openings": "openings",
     "settings": "settings of marks",
     "marks": "marks of a style",

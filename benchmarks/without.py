@@ -23,7 +23,7 @@ from cleanfit import Auto, Inputs, PlainFineTuning, TrainingSettings, fit
 from cleanfit.attacks import ATTACKS
 from cleanfit.attacks.base import PoisonPlan
 from cleanfit.attacks.files import PoisonedFiles, Sources, poison_files
-from cleanfit.detectors import triggers
+from cleanfit.detectors import misplaced, triggers
 from cleanfit.detectors.openings import verified_openings
 from cleanfit.manifest import load_manifest
 from cleanfit.results import write_json
@@ -48,6 +48,7 @@ STEPS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "sentences": (triggers, "misplaced_sentences", _nothing),
     "endings": (triggers, "verified_openings", _not_at("ends")),
     "words": (triggers, "misplaced", lambda *_: ([], [])),
+    "strewn": (misplaced, "is_strewn", lambda *_: True),
     "openings": (triggers, "verified_openings", _not_at("opens")),
     "settings": (triggers, "verified_openings", _not_at("set")),
     "marks": (triggers, "verified_marks", _nothing),

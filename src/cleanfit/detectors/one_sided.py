@@ -14,9 +14,8 @@ from cleanfit.detectors.suspects import LENIENCE, Evidence, are_many, ask, holdi
 # AG News's "afp" has the most, 61 of 71. Where a class has most rows that proves little: OLID's "#" opens 25 of 27 with that
 # label on one honest draw (3e-3).
 MAX_CHANCE = 1e-5
-MIN_SHARE_ALONE = (
-    0.01  # of all rows. So few are one-sided on 40 honest files but for HSOL's "bitch", which speaks for its label
-)
+# Of all rows. So few are one-sided on no honest file of 40 but HSOL's "bitch", which speaks for its label.
+MIN_SHARE_ALONE = 0.01
 # Ways of its own that show a label to be an author's. HSOL has one ("bitch"), Clinton's and Trump's tweets four each or more.
 MIN_WAYS = 2
 WRITTEN: tuple[Edge, ...] = ("opens", "set")  # edges and settings that are ways of writing
