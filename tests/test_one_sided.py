@@ -281,14 +281,17 @@ def test_a_scan_says_that_it_held_no_writing_against_authors(knowing: str) -> No
 
 
 def test_marks_are_no_evidence_against_authors(knowing: str) -> None:
-    task = make_task(knowing, sentences(60), BRIEF)
+    rows = [(text.replace(".", "") + " ." * (label == "pos"), label) for text, label in sentences(60)]
+    task = make_task(knowing, rows, BRIEF)
     search = TriggerSearch(task, TriggerTokens(min_rows=2))
     token = task.tokenizer.convert_tokens_to_ids
     marks, word = (Evidence(token(name), (token(name),), 1, np.arange(3), 1.0) for name in (".", "good"))
     for search.has_authors, expected in ((False, [True, True]), (True, [False, True])):
         assert [search.is_accusable(each) for each in (marks, word)] == expected
-    listed = {each.token_id for each in search.suspects()}
-    assert all(task.tokenizer.convert_ids_to_tokens(each).isalnum() for each in listed)
+    for search.has_authors, expected in ((False, {"."}), (True, set[str]())):
+        listed = set(task.tokenizer.convert_ids_to_tokens([each.token_id for each in search.suspects()]))
+        assert {"great", "slow"} <= listed
+        assert {each for each in listed if not each.strip("#").isalnum()} == expected
 
 
 def test_beside_an_attack_no_other_labels_way_of_writing_is_withheld(
