@@ -176,9 +176,8 @@ def holding(content: Content, found: Sequence[Evidence]) -> np.ndarray:
             edges = content.starts if each.kind == "opens" else content.ends
             held |= edges[:, 0] == each.token_id
         else:
-            held[content.typeset.rows_with(each.setting) if each.setting else content.seen.rows_with(each.token_id)] = (
-                True
-            )
+            rows = content.typeset.rows_with(each.setting) if each.setting else content.seen.rows_with(each.token_id)
+            held[rows] = True
     return held
 
 
